@@ -1,0 +1,259 @@
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import { ShimError } from './errors.js';
+import {
+  decodeRejected,
+  decodeResumeOk,
+  type EndCode,
+  type Epoch,
+  encodeConfirm,
+  encodeResume,
+  frameTypes,
+  initiator,
+  Link,
+  LinkError,
+  type LinkEvents,
+  type LinkLimits,
+  protocolVersion,
+  type ResumeOk,
+  type Verdict,
+} from './link/index.js';
+import { LinkSocket } from './link/socket.js';
+
+export interface DialTarget {
+  readonly host: string;
+  readonly port: number;
+  /** Address to dial from; undefined lets the kernel choose. */
+  readonly localAddress?: string;
+}
+
+export interface DialerOptions {
+  readonly workload: string;
+  /** Makes the name of a new incarnation of this shim: random, once per set of sessions. */
+  readonly newInstance: () => string;
+  readonly target: DialTarget;
+  /** Opens a socket and calls back when it may be written to (after TLS, where that is used). */
+  readonly connect: (target: DialTarget, connected: () => void) => Socket;
+  readonly limits: LinkLimits;
+  readonly log: Logger;
+  readonly events: Omit<LinkEvents, 'wake' | 'opened'> & {
+    /** Every stream is over: their connections must be broken off. */
+    lost(code: EndCode): void;
+  };
+}
+
+export interface Attached {
+  readonly epoch: number;
+  readonly streams: number;
+  /** Bytes sent a second time because of this bind. */
+  readonly replayedBytes: { readonly up: number; readonly down: number };
+  /** From the attach to the bind. */
+  readonly elapsedMs: number;
+  /** Address of this end of the link. */
+  readonly address: string;
+}
+
+/** Verdicts after which the sessions are gone but nobody else has this workload: the shim starts afresh. */
+const startAfresh: ReadonlySet<Verdict> = new Set<Verdict>(['unknown-workload', 'hold-expired']);
+
+/** The shim's end of the link: gets one, keeps one, and takes the streams from one to the next. */
+export class Dialer {
+  readonly #options: DialerOptions;
+  readonly #log: Logger;
+  #link: Link;
+  #instance: string;
+  #epoch = 0 as Epoch;
+  #token: Buffer = Buffer.alloc(0);
+  #target: DialTarget;
+  #state: initiator.InitiatorState = initiator.detached;
+  #socket: LinkSocket | undefined;
+  #raw: Socket | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #attachedAtMs = 0;
+  #lastBind: Attached | undefined;
+  #downSinceMs = performance.now();
+  readonly #waiters: { resolve: (attached: Attached) => void; reject: (error: ShimError) => void }[] = [];
+
+  constructor(options: DialerOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#target = options.target;
+    this.#instance = options.newInstance();
+    this.#link = this.#newLink();
+  }
+
+  get link(): Link {
+    return this.#link;
+  }
+  get state(): initiator.InitiatorState {
+    return this.#state;
+  }
+  get instance(): string {
+    return this.#instance;
+  }
+  get epoch(): number {
+    return this.#epoch;
+  }
+  get lastBind(): Attached | undefined {
+    return this.#lastBind;
+  }
+  /** How long there has been no link; 0 while there is one. */
+  get downMs(): number {
+    return this.#state.kind === 'bound' ? 0 : performance.now() - this.#downSinceMs;
+  }
+
+  /** Dials until bound or refused. @throws ShimError `shim-refused`, `shim-detached` */
+  attach(target: Partial<DialTarget> = {}): Promise<Attached> {
+    this.#target = { ...this.#target, ...target };
+    if (this.#state.kind === 'bound' && this.#lastBind !== undefined) return Promise.resolve(this.#lastBind);
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      this.#attachedAtMs = performance.now();
+      this.#step({ kind: 'attach' });
+    });
+  }
+
+  /** Closes the link in order, keeps all streams and drivers; resolves when the descriptor is closed. */
+  async detach(): Promise<void> {
+    const closing = this.#socket;
+    this.#step({ kind: 'detach' });
+    for (const waiter of this.#waiters.splice(0))
+      waiter.reject(new ShimError('shim-detached', 'detached by an operator'));
+    await closing?.closed();
+  }
+
+  /** Ends every session: the application is being stopped. */
+  async stop(): Promise<void> {
+    const closing = this.#socket;
+    if (this.#state.kind === 'bound') closing?.closeWith(frameTypes.goodbye);
+    this.#socket = undefined;
+    await Promise.all([this.detach(), closing?.closed()]);
+  }
+
+  #newLink(): Link {
+    const { events, limits } = this.#options;
+    return new Link('shim', limits, {
+      opened: () => undefined,
+      deliver: (stream, bytes) => events.deliver(stream, bytes),
+      peerEnded: (stream, code) => events.peerEnded(stream, code),
+      room: (stream) => events.room(stream),
+      forgotten: (stream) => events.forgotten(stream),
+      wake: () => this.#socket?.wake(),
+    });
+  }
+
+  #step(event: initiator.InitiatorEvent): void {
+    const { state, actions } = initiator.step(this.#state, event, performance.now(), this.#options.limits);
+    if (this.#state.kind === 'bound' && state.kind !== 'bound') this.#downSinceMs = performance.now();
+    this.#state = state;
+    for (const action of actions) this.#perform(action);
+    clearTimeout(this.#timer);
+    const due = initiator.deadlineMs(this.#state);
+    if (due !== undefined) {
+      const tick = (): void => this.#step({ kind: 'tick', jitter: Math.random() });
+      this.#timer = setTimeout(tick, Math.max(0, due - performance.now()) + 1);
+    }
+  }
+
+  #perform(action: initiator.InitiatorAction): void {
+    switch (action.kind) {
+      case 'dial':
+        this.#dial();
+        break;
+      case 'hang-up':
+        this.#hangUp();
+        break;
+      case 'send-resume':
+        this.#sendResume();
+        break;
+      case 'bind':
+        this.#bind(action.answer);
+        break;
+      case 'refuse':
+        this.#refuse(action.verdict, action.reason);
+        break;
+      case 'failed':
+        this.#log.warn({ attempt: action.attempt, why: action.why }, 'no link to the proxy');
+        break;
+    }
+  }
+
+  #dial(): void {
+    const socket = this.#options.connect(this.#target, () => this.#step({ kind: 'connected' }));
+    this.#raw = socket;
+    const attempt: LinkSocket = new LinkSocket(socket, this.#options.limits, {
+      control: (type, payload) => {
+        if (this.#socket !== attempt) return;
+        if (type === frameTypes.resumeOk) this.#step({ kind: 'resume-ok', answer: decodeResumeOk(payload) });
+        else if (type === frameTypes.rejected) this.#step({ kind: 'rejected', answer: decodeRejected(payload) });
+        else throw new LinkError('link-unexpected-frame', `control frame ${type} from the proxy`, { source: 'proxy' });
+      },
+      cut: (error) => {
+        if (this.#socket !== attempt) return;
+        this.#socket = undefined;
+        this.#link.detach();
+        this.#step({ kind: 'cut', error, jitter: Math.random() });
+      },
+    });
+    this.#socket = attempt;
+  }
+
+  #hangUp(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    this.#link.detach();
+    if (this.#link.streamCount > 0 && this.#raw?.connecting === false) socket?.closeWith(frameTypes.detach);
+    else socket?.destroy();
+  }
+
+  #sendResume(): void {
+    this.#socket?.sendControl(
+      encodeResume({
+        version: protocolVersion,
+        workload: this.#options.workload,
+        instance: this.#instance,
+        epoch: this.#epoch,
+        token: this.#token,
+        windowBytes: this.#options.limits.windowBytes,
+        streams: this.#link.snapshot(),
+      }),
+    );
+  }
+
+  #bind(answer: ResumeOk): void {
+    this.#epoch = answer.epoch;
+    this.#token = answer.token;
+    this.#socket?.sendControl(encodeConfirm(answer.epoch));
+    const before = this.#link.counters.replayedBytes;
+    this.#link.resume(answer.streams, answer.ended, answer.windowBytes);
+    this.#socket?.serve(this.#link);
+    this.#socket?.admit();
+    const attached: Attached = {
+      epoch: answer.epoch,
+      streams: this.#link.streamCount,
+      replayedBytes: { up: this.#link.counters.replayedBytes - before, down: answer.replayedBytes },
+      elapsedMs: performance.now() - this.#attachedAtMs,
+      address: this.#raw?.localAddress ?? '',
+    };
+    this.#lastBind = attached;
+    this.#log.info(attached, 'bound');
+    for (const waiter of this.#waiters.splice(0)) waiter.resolve(attached);
+  }
+
+  #refuse(verdict: Verdict, reason: string): void {
+    this.#log.error(
+      { verdict, reason, epoch: this.#epoch, streams: this.#link.streamCount },
+      'the proxy refused the link',
+    );
+    this.#options.events.lost(verdict === 'hold-expired' ? 'hold-expired' : 'refused');
+    this.#link = this.#newLink();
+    for (const waiter of this.#waiters.splice(0)) {
+      waiter.reject(new ShimError('shim-refused', `${verdict}: ${reason}`, { verdict }));
+    }
+    if (!startAfresh.has(verdict)) return;
+    this.#instance = this.#options.newInstance();
+    this.#epoch = 0 as Epoch;
+    this.#token = Buffer.alloc(0);
+    setImmediate(() => this.#step({ kind: 'attach' }));
+  }
+}

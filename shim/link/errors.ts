@@ -1,0 +1,65 @@
+import type { ErrorSource } from './frame.js';
+
+/** What can be wrong with bytes or with a peer on the link. docs/errors.md says what each means to an operator. */
+export type LinkErrorCode =
+  | 'link-frame-unknown'
+  | 'link-frame-too-long'
+  | 'link-frame-malformed'
+  | 'link-position-too-large'
+  | 'link-unexpected-frame'
+  | 'link-version'
+  | 'link-silent'
+  | 'link-handshake-timeout'
+  | 'link-streams-exhausted'
+  | 'link-closed';
+
+/** An error of the link as a whole: the link is severed and resumed, no stream ends because of it. */
+export class LinkError extends Error {
+  override readonly name = 'LinkError';
+  readonly code: LinkErrorCode;
+  readonly source: ErrorSource;
+
+  constructor(code: LinkErrorCode, message: string, options: { source?: ErrorSource; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.source = options.source ?? 'frontend';
+  }
+}
+
+/**
+ * How one direction of a stream ended, as carried in FIN. Everything but `closed` ends both directions.
+ * The numbers are on the wire: never reuse one.
+ */
+export const endCodes = {
+  /** The socket behind was closed in order. */
+  closed: 0,
+  /** The socket behind broke (reset, timeout). */
+  lost: 1,
+  /** A byte was missing: what arrived began beyond what was expected. */
+  gap: 2,
+  /** A byte came twice. */
+  overlap: 3,
+  /** The peer sent more than the window allows. */
+  'window-exceeded': 4,
+  /** The peer acknowledged bytes that were never sent. */
+  'ack-beyond-sent': 5,
+  /** The other end does not have this stream any more. */
+  forgotten: 6,
+  /** The end that held the stream was stopped. */
+  shutdown: 7,
+  /** The hold of the workload ran out. */
+  'hold-expired': 8,
+  /** An operator ended it. */
+  operator: 9,
+  /** The link was refused for good; this copy of the workload must not go on. */
+  refused: 10,
+} as const;
+
+export type EndCode = keyof typeof endCodes;
+
+const names = new Map<number, EndCode>(Object.entries(endCodes).map(([name, code]) => [code, name as EndCode]));
+
+/** A code this version does not know (a newer peer) ends the stream all the same, as `lost`. */
+export function endCodeOf(wire: number): EndCode {
+  return names.get(wire) ?? 'lost';
+}

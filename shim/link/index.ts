@@ -1,0 +1,35 @@
+/** The face of the link: others import this file and socket.ts only. */
+export { type EndCode, LinkError, type LinkErrorCode } from './errors.js';
+export {
+  type ControlType,
+  type Epoch,
+  type ErrorSource,
+  frameTypes,
+  type Position,
+  protocolVersion,
+  type StreamId,
+} from './frame.js';
+export * as initiator from './initiator.js';
+export { defaultLimits, type LinkLimits } from './limits.js';
+export { Link, type LinkCounters, type LinkEvents } from './link.js';
+export {
+  type Binding,
+  bound,
+  confirmed,
+  decodeConfirm,
+  decodeRejected,
+  decodeResume,
+  decodeResumeOk,
+  encodeConfirm,
+  encodeRejected,
+  encodeResume,
+  encodeResumeOk,
+  judge,
+  noBinding,
+  type Rejected,
+  type Resume,
+  type ResumeOk,
+  tokenBytes,
+  type Verdict,
+} from './resume.js';
+export type { StreamState } from './stream.js';

@@ -1,0 +1,391 @@
+import { writeFin, writeHeader } from './encode.js';
+import { type EndCode, LinkError } from './errors.js';
+import { frameTypes, headerBytes, type Position, type StreamId } from './frame.js';
+import type { LinkLimits } from './limits.js';
+import { LinkStream, type StreamState } from './stream.js';
+
+/** What the machine asks of its owner. Called synchronously; the owner must not call back into it except where noted. */
+export interface LinkEvents {
+  /** The peer opened a stream (only at the proxy). */
+  opened(stream: StreamId): void;
+  /** Bytes for the next hop. Report with `consumed` when they got there (may be called from within). */
+  deliver(stream: StreamId, bytes: Buffer): void;
+  /** The peer's direction is over, after all its bytes. Anything but `closed` ends both directions. */
+  peerEnded(stream: StreamId, code: EndCode): void;
+  /** `send` returned false before; there is room again (may call `send` from within). */
+  room(stream: StreamId): void;
+  /** The stream is over in both directions and forgotten. Last event of a stream. */
+  forgotten(stream: StreamId): void;
+  /** There is something to hand out: call `collect` soon. */
+  wake(): void;
+}
+
+export interface LinkCounters {
+  /** Frames for streams that are already over; counted and dropped. */
+  lateFrames: number;
+  /** Streams ended because an end broke the rules, by code. */
+  violations: number;
+  /** Bytes handed out a second time after a bind. */
+  replayedBytes: number;
+}
+
+/**
+ * All streams of one link at one end: stores before it sends, drops on acknowledgement only, keeps every stream within
+ * its credit, and serves streams in turn. Lives as long as the workload; links come and go under it:
+ *
+ *   detached ──resume()──> attached ──detach()──> detached ...
+ *
+ * Pure: frames in (it is the decoder's sink), bytes out (`collect`), events to the owner. Both ends run this same code;
+ * who may open streams is the only difference.
+ */
+export class Link {
+  readonly counters: LinkCounters = { lateFrames: 0, violations: 0, replayedBytes: 0 };
+  readonly #limits: LinkLimits;
+  readonly #events: LinkEvents;
+  readonly #opens: boolean;
+  readonly #streams = new Map<StreamId, LinkStream>();
+  /** Streams with something to send, served from the front, put back at the end. */
+  #queue: LinkStream[] = [];
+  /** Streams whose acknowledgement waits for data to ride on. */
+  #lazyAcks: LinkStream[] = [];
+  #attached = false;
+  #lastId = 0;
+  #peerWindowBytes: number;
+  #storedBytes = 0;
+
+  /** @param role the shim opens streams, the proxy accepts them */
+  constructor(role: 'shim' | 'proxy', limits: LinkLimits, events: LinkEvents) {
+    this.#opens = role === 'shim';
+    this.#limits = limits;
+    this.#events = events;
+    this.#peerWindowBytes = limits.windowBytes;
+  }
+
+  get attached(): boolean {
+    return this.#attached;
+  }
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+  /** Bytes stored for replay over all streams. */
+  get storedBytes(): number {
+    return this.#storedBytes;
+  }
+  /** True when acknowledgements wait for `flushAcks`. */
+  get acksWaiting(): boolean {
+    return this.#lazyAcks.length > 0;
+  }
+
+  /** Opens a stream. Throws LinkError `link-streams-exhausted`. */
+  open(): StreamId {
+    if (this.#streams.size >= this.#limits.streamsMax) {
+      throw new LinkError('link-streams-exhausted', `limit of ${this.#limits.streamsMax} streams reached`);
+    }
+    this.#lastId += 1;
+    const stream = new LinkStream(this.#lastId as StreamId, true);
+    this.#streams.set(stream.id, stream);
+    this.#enqueue(stream);
+    return stream.id;
+  }
+
+  /** Stores bytes for the peer. False: the window is full, stop reading until `room`. The bytes are stored in any case. */
+  send(id: StreamId, bytes: Buffer): boolean {
+    const stream = this.#streams.get(id);
+    if (stream === undefined || stream.outEnded !== undefined || stream.aborted) return true;
+    stream.out.append(bytes);
+    this.#storedBytes += bytes.length;
+    this.#enqueue(stream);
+    if (stream.out.storedBytes < this.#peerWindowBytes) return true;
+    stream.stopped = true;
+    return false;
+  }
+
+  /** Ends this end's direction in order, or with any other code both directions, after the bytes stored so far. */
+  end(id: StreamId, code: EndCode): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined || (stream.inEnded ?? 'closed') !== 'closed') return;
+    if (stream.outEnded !== undefined && (code === 'closed' || stream.outEnded !== 'closed')) return;
+    stream.outEnded = code;
+    this.#enqueue(stream);
+  }
+
+  /** The owner's account of how many of the peer's bytes reached the next hop, in total. */
+  consumed(id: StreamId, total: Position): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined || stream.aborted) return;
+    // The end of the peer's direction is consumed with the last byte: the owner has passed it on by then.
+    const position = stream.inEnded !== undefined && total + 1 === stream.received ? total + 1 : total;
+    if (position <= stream.consumed) return;
+    if (position > stream.received)
+      throw new RangeError(`stream ${id}: ${position} consumed, ${stream.received} received`);
+    stream.consumed = position;
+    if (position - stream.ackSent >= this.#limits.windowBytes / 4 || stream.inEnded !== undefined) {
+      stream.ackDue = true;
+      this.#enqueue(stream);
+    } else if (!stream.ackDue) {
+      stream.ackDue = true;
+      this.#lazyAcks.push(stream);
+    }
+  }
+
+  /** Sends the acknowledgements that found no data to ride on. Call `ackDelayMs` after `acksWaiting` turned true. */
+  flushAcks(): void {
+    const waiting = this.#lazyAcks;
+    this.#lazyAcks = [];
+    for (const stream of waiting) if (stream.ackDue && this.#streams.has(stream.id)) this.#enqueue(stream);
+  }
+
+  /** The link is gone. Streams stay; what was sent and not acknowledged will be sent again. */
+  detach(): void {
+    this.#attached = false;
+    for (const stream of this.#queue) stream.queued = false;
+    this.#queue = [];
+    this.#lazyAcks = [];
+    for (const stream of this.#streams.values()) {
+      stream.ackDue = false;
+      // The peer broke it off and only the acknowledgement was owed; the next handshake says as much by not listing it.
+      if ((stream.inEnded ?? 'closed') !== 'closed') this.#forget(stream);
+    }
+  }
+
+  /** Where every stream stands, for the handshake. */
+  snapshot(): StreamState[] {
+    return [...this.#streams.values()].map((stream) => stream.state());
+  }
+
+  /** True when the peer's account shows that it is an older image of itself. */
+  peerRewound(peer: readonly StreamState[]): boolean {
+    return peer.some((state) => this.#streams.get(state.id)?.disagreement(state) === 'peer-rewound');
+  }
+
+  /**
+   * Takes up all streams on a new link. A stream only the peer knows is opened when it is new (at the proxy); one that
+   * only this end knows has ended at the peer, with the code in `ended` if it gave one.
+   */
+  resume(peer: readonly StreamState[], ended: ReadonlyMap<StreamId, EndCode>, peerWindowBytes: number): void {
+    this.#attached = true;
+    this.#peerWindowBytes = peerWindowBytes;
+    const known = new Map(peer.map((state) => [state.id, state]));
+    for (const state of peer) if (!this.#streams.has(state.id)) this.#adopt(state);
+    for (const stream of [...this.#streams.values()]) {
+      const state = known.get(stream.id);
+      stream.openPending = false;
+      if (state === undefined) this.#vanished(stream, ended.get(stream.id) ?? 'forgotten');
+      else this.#takeUp(stream, state);
+    }
+  }
+
+  /** Bytes `collect` would like room for; 0 when nothing is due. An estimate from above, within the batch limit. */
+  batchBytes(bytesMax: number): number {
+    let bytes = 0;
+    for (const stream of this.#queue) {
+      bytes +=
+        headerBytes * 3 +
+        stream.out.pendingBytes +
+        headerBytes * Math.floor(stream.out.pendingBytes / this.#limits.frameBytesMax);
+      if (bytes >= bytesMax) return bytesMax;
+    }
+    return bytes;
+  }
+
+  /** Writes frames into `target`, one stream after the other in turn. @returns bytes written */
+  collect(target: Buffer): number {
+    let at = 0;
+    // Three headers are the most a stream without data can write in its turn, so every turn gets somewhere.
+    while (this.#attached && target.length - at > headerBytes * 3) {
+      const stream = this.#queue.shift();
+      if (stream === undefined) break;
+      at = this.#serve(stream, target, at);
+      stream.queued = false;
+      if (stream.finished || (stream.inEnded ?? 'closed') !== 'closed') this.#forget(stream);
+      else if (this.#wants(stream)) this.#requeue(stream);
+    }
+    return at;
+  }
+
+  // Frames from the peer ------------------------------------------------------------------------------------------
+
+  openFrame(id: StreamId): void {
+    if (this.#opens || id <= this.#lastId) throw new LinkError('link-unexpected-frame', `OPEN of stream ${id}`);
+    this.#accept(id);
+  }
+
+  dataFrame(id: StreamId, position: Position, bytes: Buffer): void {
+    const stream = this.#incoming(id);
+    if (stream === undefined || stream.aborted) return;
+    if (position !== stream.received || stream.inEnded !== undefined) {
+      this.#violated(stream, position > stream.received ? 'gap' : 'overlap');
+    } else if (position + bytes.length - stream.consumed > this.#limits.windowBytes) {
+      this.#violated(stream, 'window-exceeded');
+    } else {
+      stream.received += bytes.length;
+      this.#events.deliver(id, bytes);
+    }
+  }
+
+  ackFrame(id: StreamId, position: Position): void {
+    const stream = this.#incoming(id);
+    if (stream === undefined || position <= stream.acked) return;
+    if (position > stream.sent) {
+      if (!stream.aborted) this.#violated(stream, 'ack-beyond-sent');
+      return;
+    }
+    this.#acknowledge(stream, position);
+    if (stream.finished) this.#forget(stream);
+  }
+
+  finFrame(id: StreamId, position: Position, code: EndCode): void {
+    const stream = this.#incoming(id);
+    if (stream === undefined || stream.aborted) return;
+    if (position !== stream.received || (stream.inEnded !== undefined && code === 'closed')) {
+      this.#violated(stream, position > stream.received ? 'gap' : 'overlap');
+      return;
+    }
+    stream.received += 1;
+    stream.inEnded = code;
+    if (code !== 'closed') {
+      this.#drop(stream);
+      stream.consumed = stream.received;
+      stream.ackDue = true;
+      this.#enqueue(stream);
+    }
+    this.#events.peerEnded(id, code);
+    if (code === 'closed') this.consumed(id, stream.consumed);
+  }
+
+  // Inside --------------------------------------------------------------------------------------------------------
+
+  #incoming(id: StreamId): LinkStream | undefined {
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) return stream;
+    if (id === 0 || id > this.#lastId)
+      throw new LinkError('link-unexpected-frame', `frame for stream ${id}, never opened`);
+    this.counters.lateFrames += 1;
+    return undefined;
+  }
+
+  #accept(id: StreamId): LinkStream {
+    if (this.#streams.size >= this.#limits.streamsMax) {
+      throw new LinkError('link-streams-exhausted', `limit of ${this.#limits.streamsMax} streams reached`);
+    }
+    this.#lastId = id;
+    const stream = new LinkStream(id, false);
+    this.#streams.set(id, stream);
+    this.#events.opened(id);
+    return stream;
+  }
+
+  /** A stream of the peer's handshake that is not known here. */
+  #adopt(state: StreamState): void {
+    if (!this.#opens && state.id > this.#lastId) this.#accept(state.id);
+  }
+
+  #takeUp(stream: LinkStream, state: StreamState): void {
+    const wrong = stream.disagreement(state);
+    if (wrong !== undefined) {
+      this.#violated(stream, 'gap');
+      return;
+    }
+    this.#acknowledge(stream, state.consumed);
+    this.counters.replayedBytes += stream.resumeFrom(state);
+    if (stream.finished) this.#forget(stream);
+    else if (this.#wants(stream)) this.#enqueue(stream);
+  }
+
+  /** The peer does not list the stream: it is over there. */
+  #vanished(stream: LinkStream, code: EndCode): void {
+    const tell = !stream.aborted;
+    this.#forget(stream, () => tell && this.#events.peerEnded(stream.id, code));
+  }
+
+  #acknowledge(stream: LinkStream, position: Position): void {
+    if (position <= stream.acked) return;
+    stream.acked = position;
+    const before = stream.out.storedBytes;
+    stream.out.trim(Math.min(position, stream.out.end));
+    this.#storedBytes -= before - stream.out.storedBytes;
+    if (this.#wants(stream)) this.#enqueue(stream);
+    if (stream.stopped && stream.out.storedBytes <= this.#peerWindowBytes / 2) {
+      stream.stopped = false;
+      this.#events.room(stream.id);
+    }
+  }
+
+  /** Somebody broke the rules on this stream: both sides see it end, the link and the other streams go on. */
+  #violated(stream: LinkStream, code: EndCode): void {
+    this.counters.violations += 1;
+    const before = stream.out.storedBytes;
+    stream.out.truncate();
+    this.#storedBytes -= before - stream.out.storedBytes;
+    stream.outEnded = code;
+    this.#enqueue(stream);
+    this.#events.peerEnded(stream.id, code);
+  }
+
+  /** Nothing more will be said on this stream but the acknowledgement of its end. */
+  #drop(stream: LinkStream): void {
+    this.#storedBytes -= stream.out.storedBytes;
+    stream.out.seek(stream.out.base);
+    stream.out.truncate();
+  }
+
+  #forget(stream: LinkStream, before?: () => void): void {
+    if (!this.#streams.delete(stream.id)) return;
+    this.#storedBytes -= stream.out.storedBytes;
+    before?.();
+    this.#events.forgotten(stream.id);
+  }
+
+  #wants(stream: LinkStream): boolean {
+    return stream.openPending || stream.ackDue || stream.finDue || this.#credit(stream) > 0;
+  }
+
+  /** Bytes that may be handed out now. */
+  #credit(stream: LinkStream): number {
+    const sent = stream.out.cursor;
+    return Math.min(stream.out.end, stream.acked + this.#peerWindowBytes) - sent;
+  }
+
+  #enqueue(stream: LinkStream): void {
+    if (!this.#attached || stream.queued) return;
+    const first = this.#queue.length === 0;
+    this.#requeue(stream);
+    if (first) this.#events.wake();
+  }
+
+  #requeue(stream: LinkStream): void {
+    stream.queued = true;
+    this.#queue.push(stream);
+  }
+
+  /** One turn of one stream: at most one frame of data, so that a busy stream cannot starve a quiet one. */
+  #serve(stream: LinkStream, target: Buffer, start: number): number {
+    let at = start;
+    if (stream.openPending) {
+      at = writeHeader(target, at, frameTypes.open, 0, stream.id, 0, 0);
+      stream.openPending = false;
+    }
+    const room = target.length - at - headerBytes * 2;
+    const length = Math.min(this.#credit(stream), this.#limits.frameBytesMax, room);
+    if (length > 0) {
+      const body = writeHeader(target, at, frameTypes.data, length, stream.id, stream.out.cursor, stream.consumed);
+      stream.out.copyNext(target, body, length);
+      at = body + length;
+    }
+    if (stream.finDue && target.length - at >= headerBytes * 2) {
+      const position = stream.sent;
+      const code = stream.outEnded ?? 'closed';
+      if (code === 'closed') stream.closedFinSent = true;
+      at = writeFin(target, at, stream.id, position, stream.consumed, code);
+      stream.finsSent += 1;
+    } else if (length <= 0 && stream.ackDue) {
+      at = writeHeader(target, at, frameTypes.ack, 0, stream.id, 0, stream.consumed);
+    }
+    if (at > start) {
+      stream.ackDue = false;
+      stream.ackSent = stream.consumed;
+      stream.sentMax = Math.max(stream.sentMax, stream.sent);
+    }
+    return at;
+  }
+}

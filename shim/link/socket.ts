@@ -1,0 +1,192 @@
+import type { Socket } from 'node:net';
+import { Decoder, type FrameSink } from './decode.js';
+import { encodeControl, writeHeader } from './encode.js';
+import { type EndCode, LinkError } from './errors.js';
+import { type ControlType, frameTypes, headerBytes, type Position, type StreamId } from './frame.js';
+import type { LinkLimits } from './limits.js';
+import type { Link } from './link.js';
+
+/** Most bytes of one batch: one system call, and one TLS record or four. */
+const batchBytesMax = 64 * 1024;
+/** With so much waiting in the socket no further batch is made; keeps the choice of what goes next in the link. */
+const socketBytesMax = 128 * 1024;
+
+export interface LinkSocketEvents {
+  control(type: ControlType, payload: Buffer): void;
+  /** The connection is over; called once. No I/O error of a link ever ends a session. */
+  cut(error: LinkError): void;
+}
+
+/**
+ * One connection between shim and proxy: a socket on one side, the link machine on the other. Before `serve` it carries
+ * control frames only. All frames that become due in one turn of the event loop leave in one write.
+ */
+export class LinkSocket implements FrameSink {
+  readonly #socket: Socket;
+  readonly #limits: LinkLimits;
+  readonly #events: LinkSocketEvents;
+  readonly #decoder: Decoder;
+  #link: Link | undefined;
+  #admitted = false;
+  #scheduled = false;
+  #ackTimer: NodeJS.Timeout | undefined;
+  #heartbeatTimer: NodeJS.Timeout | undefined;
+  #sentSinceHeartbeat = false;
+  #heardAtMs = performance.now();
+  #cut = false;
+
+  constructor(socket: Socket, limits: LinkLimits, events: LinkSocketEvents) {
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#events = events;
+    this.#decoder = new Decoder(limits);
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('drain', () => this.#flush());
+    socket.on('end', () => this.#lost(new LinkError('link-closed', 'the peer closed the link')));
+    socket.on('error', (cause) => this.#lost(new LinkError('link-closed', `link broken: ${cause.message}`, { cause })));
+    socket.on('close', () => this.#lost(new LinkError('link-closed', 'the link is closed')));
+  }
+
+  /** From now on carries the streams of `link`, which has been resumed; takes the peer's frames only once admitted. */
+  serve(link: Link): void {
+    this.#link = link;
+    this.#heartbeatTimer = setInterval(() => this.#heartbeat(), this.#limits.heartbeatMs);
+    this.wake();
+  }
+
+  /** The peer's stream frames are welcome: at the shim at once, at the proxy after CONFIRM. */
+  admit(): void {
+    this.#admitted = true;
+  }
+
+  /** Something is due: it goes out with everything else at the end of this turn of the event loop. */
+  wake(): void {
+    if (this.#scheduled || this.#cut) return;
+    this.#scheduled = true;
+    setImmediate(this.#flushNow);
+  }
+
+  /** Acknowledgements wait; let them ride on data for a moment. */
+  acksWaiting(): void {
+    this.#ackTimer ??= setTimeout(this.#flushAcks, this.#limits.ackDelayMs);
+  }
+
+  sendControl(frame: Buffer): void {
+    if (!this.#cut) this.#socket.write(frame);
+  }
+
+  /** Says a last control frame and closes in order; the owner is not told of the cut. */
+  closeWith(type: ControlType): void {
+    this.closeAfter(encodeControl(type));
+  }
+
+  closeAfter(frame: Buffer): void {
+    if (this.#cut) return;
+    this.#stop();
+    this.#socket.end(frame);
+    // The peer that never answers a FIN must not keep the descriptor.
+    const timer = setTimeout(() => this.#socket.destroy(), 200);
+    this.#socket.once('close', () => clearTimeout(timer));
+  }
+
+  /** Resolves when the descriptor is closed. */
+  closed(): Promise<void> {
+    if (this.#socket.closed) return Promise.resolve();
+    return new Promise((resolve) => this.#socket.once('close', () => resolve()));
+  }
+
+  /** Closes at once and without a word, as a fence does; the owner is not told. */
+  destroy(): void {
+    this.#stop();
+    this.#socket.destroy();
+  }
+
+  // FrameSink -----------------------------------------------------------------------------------------------------
+
+  open(stream: StreamId): void {
+    this.#serving().openFrame(stream);
+  }
+  data(stream: StreamId, position: Position, bytes: Buffer): void {
+    this.#serving().dataFrame(stream, position, bytes);
+  }
+  ack(stream: StreamId, position: Position): void {
+    this.#serving().ackFrame(stream, position);
+  }
+  fin(stream: StreamId, position: Position, code: EndCode): void {
+    this.#serving().finFrame(stream, position, code);
+  }
+  heartbeat(): void {
+    this.#serving();
+  }
+  control(type: ControlType, payload: Buffer): void {
+    this.#events.control(type, payload);
+  }
+
+  #serving(): Link {
+    if (this.#link === undefined || !this.#admitted) {
+      throw new LinkError('link-unexpected-frame', 'a stream frame before the handshake was done');
+    }
+    return this.#link;
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#cut) return;
+    this.#heardAtMs = performance.now();
+    try {
+      this.#decoder.push(chunk, this);
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error;
+      this.#lost(error);
+    }
+    if (this.#link?.acksWaiting) this.acksWaiting();
+  }
+
+  readonly #flushNow = (): void => {
+    this.#scheduled = false;
+    this.#flush();
+  };
+
+  readonly #flushAcks = (): void => {
+    this.#ackTimer = undefined;
+    this.#link?.flushAcks();
+  };
+
+  #flush(): void {
+    const link = this.#link;
+    while (link !== undefined && !this.#cut && this.#socket.writableLength < socketBytesMax) {
+      const size = link.batchBytes(batchBytesMax);
+      if (size === 0) return;
+      const batch = Buffer.allocUnsafe(size);
+      const length = link.collect(batch);
+      if (length === 0) return;
+      this.#sentSinceHeartbeat = true;
+      this.#socket.write(length === size ? batch : batch.subarray(0, length));
+    }
+  }
+
+  #heartbeat(): void {
+    if (performance.now() - this.#heardAtMs > this.#limits.silenceMs) {
+      this.#lost(new LinkError('link-silent', `nothing heard for ${this.#limits.silenceMs} ms`));
+    } else if (!this.#sentSinceHeartbeat) {
+      const frame = Buffer.allocUnsafe(headerBytes);
+      writeHeader(frame, 0, frameTypes.heartbeat, 0, 0, 0, 0);
+      this.sendControl(frame);
+    }
+    this.#sentSinceHeartbeat = false;
+  }
+
+  #lost(error: LinkError): void {
+    if (this.#cut) return;
+    this.#stop();
+    this.#socket.destroy();
+    this.#events.cut(error);
+  }
+
+  #stop(): void {
+    this.#cut = true;
+    this.#link = undefined;
+    clearTimeout(this.#ackTimer);
+    clearInterval(this.#heartbeatTimer);
+  }
+}

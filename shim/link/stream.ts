@@ -1,0 +1,133 @@
+import type { EndCode } from './errors.js';
+import type { Position, StreamId } from './frame.js';
+import { Replay } from './replay.js';
+
+/**
+ * Where one end stands with a stream, as told in the handshake. Positions count the end of a direction as one byte.
+ * On the wire: an array in this order.
+ */
+export interface StreamState {
+  readonly id: StreamId;
+  /** Everything before this has arrived here. The peer goes on from here. */
+  readonly received: Position;
+  /** Everything before this has reached the next hop here. The peer may drop it. */
+  readonly consumed: Position;
+  /** First byte still stored here. */
+  readonly firstAvailable: Position;
+  /** End of what is stored here. */
+  readonly end: Position;
+}
+
+/** What is wrong between two accounts of one stream. */
+export type Disagreement =
+  /** The peer does not remember what it sent or acknowledged: it is an older image of itself. */
+  | 'peer-rewound'
+  /** This end does not remember: bytes the peer has dropped are missing here. */
+  | 'gap';
+
+/**
+ * One stream at one end of the link. Plain state and its arithmetic; what happens when is decided in link.ts.
+ *
+ *   outgoing   acked <= sent <= outEnd        incoming   consumed <= received <= consumed + window
+ *
+ *   own direction:   open ──end('closed')──> closed ──end(abort)──> aborted
+ *   (an abort may follow an orderly close: a driver that closed in order can still break before it has read everything)
+ */
+export class LinkStream {
+  readonly id: StreamId;
+  readonly out = new Replay();
+  /** Acknowledged by the peer, ends included. */
+  acked: Position = 0;
+  /** Highest position ever handed out, over all links. */
+  sentMax: Position = 0;
+  /** How this end ended its own direction. */
+  outEnded: EndCode | undefined;
+  /** Ends handed out on the present link, or known to be at the peer: 0, 1 (closed or aborted), 2 (closed, then aborted). */
+  finsSent = 0;
+  /** An orderly FIN was handed out on this link or is at the peer, so an abort takes the position behind it. */
+  closedFinSent = false;
+  received: Position = 0;
+  consumed: Position = 0;
+  ackSent: Position = 0;
+  /** How the peer ended its direction. */
+  inEnded: EndCode | undefined;
+  /** OPEN has yet to be sent (or the handshake to say it). */
+  openPending: boolean;
+  /** In the queue of streams with something to send. */
+  queued = false;
+  /** A bare ACK is due with the next batch. */
+  ackDue = false;
+  /** The owner was told to stop sending and waits for room. */
+  stopped = false;
+
+  constructor(id: StreamId, openPending: boolean) {
+    this.id = id;
+    this.openPending = openPending;
+  }
+
+  /** Handed out so far on this link, ends included. */
+  get sent(): Position {
+    return this.out.cursor + this.finsSent;
+  }
+
+  /** End of everything this end will ever say so far. */
+  get outEnd(): Position {
+    return this.out.end + this.endsTotal;
+  }
+
+  /** Both directions are over because one end broke it off. */
+  get aborted(): boolean {
+    return (this.outEnded ?? 'closed') !== 'closed' || (this.inEnded ?? 'closed') !== 'closed';
+  }
+
+  /** Ends this direction has: an abort after an orderly end that was handed out counts as a second. */
+  get endsTotal(): 0 | 1 | 2 {
+    if (this.outEnded === undefined) return 0;
+    return this.outEnded !== 'closed' && this.closedFinSent ? 2 : 1;
+  }
+
+  /** A FIN has yet to be handed out, and all bytes before it are. */
+  get finDue(): boolean {
+    if ((this.inEnded ?? 'closed') !== 'closed') return false;
+    return this.outEnded !== undefined && this.out.pendingBytes === 0 && this.finsSent < this.endsTotal;
+  }
+
+  /** Own direction acknowledged to its end, the peer's consumed and acknowledged to its end. */
+  get finished(): boolean {
+    if (this.outEnded === undefined || this.acked < this.outEnd) return false;
+    return this.outEnded !== 'closed' || (this.inEnded !== undefined && this.ackSent >= this.received);
+  }
+
+  state(): StreamState {
+    return {
+      id: this.id,
+      received: this.received,
+      consumed: this.consumed,
+      firstAvailable: this.acked,
+      end: this.outEnd,
+    };
+  }
+
+  /** Compares the peer's account with this one's. */
+  disagreement(peer: StreamState): Disagreement | undefined {
+    if (peer.end < this.received || peer.received < this.acked) return 'peer-rewound';
+    if (peer.firstAvailable > this.received || peer.received > this.sentMax || peer.consumed > peer.received)
+      return 'gap';
+    return undefined;
+  }
+
+  /**
+   * Takes up the stream on a new link from what the peer has. The caller has checked for disagreement.
+   * @returns bytes that were handed out before and will be again
+   */
+  resumeFrom(peer: StreamState): number {
+    const bytesReceived = Math.min(peer.received, this.out.end);
+    this.out.seek(bytesReceived);
+    this.finsSent = peer.received - bytesReceived;
+    if (this.finsSent === 0) this.closedFinSent = false;
+    // What this end consumed since it gave its account would otherwise never be told.
+    this.ackSent = peer.firstAvailable;
+    this.ackDue = this.consumed > peer.firstAvailable;
+    return Math.min(this.sentMax, this.out.end) - bytesReceived;
+  }
+}

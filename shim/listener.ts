@@ -1,0 +1,135 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { Dialer } from './dialer.js';
+import { type EndCode, LinkError, type StreamId } from './link/index.js';
+
+export interface ListenerLimits {
+  /** A driver that connects while the link has been down for longer than this is turned away at once. */
+  readonly connectWaitMs: number;
+  /** Time a broken-off connection has for the bytes before the break. */
+  readonly lingerMs: number;
+}
+
+/** One driver connection. Bytes in both directions, nothing else: the shim does not know what they mean. */
+class DriverConnection {
+  readonly socket: Socket;
+  readonly stream: StreamId;
+  readonly #dialer: Dialer;
+  readonly #lingerMs: number;
+
+  constructor(socket: Socket, stream: StreamId, dialer: Dialer, lingerMs: number) {
+    this.socket = socket;
+    this.stream = stream;
+    this.#dialer = dialer;
+    this.#lingerMs = lingerMs;
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => {
+      if (!dialer.link.send(stream, chunk)) socket.pause();
+    });
+    socket.on('end', () => dialer.link.end(stream, 'closed'));
+    // Always followed by 'close', which reports it.
+    socket.on('error', () => undefined);
+    socket.on('close', (broken) => dialer.link.end(stream, broken ? 'lost' : 'closed'));
+  }
+
+  deliver(bytes: Buffer): void {
+    if (this.socket.destroyed) return;
+    this.socket.write(bytes, this.#flushed);
+    if (this.socket.writableLength === 0) this.#flushed();
+  }
+
+  peerEnded(code: EndCode): void {
+    if (code === 'closed') {
+      this.socket.end();
+      return;
+    }
+    this.socket.destroySoon();
+    const timer = setTimeout(() => this.socket.destroy(), this.#lingerMs);
+    this.socket.once('close', () => clearTimeout(timer));
+  }
+
+  /** Everything the kernel has taken counts as delivered: a frozen image carries the kernel's buffers of loopback sockets. */
+  readonly #flushed = (): void => {
+    this.#dialer.link.consumed(this.stream, this.socket.bytesWritten - this.socket.writableLength);
+  };
+}
+
+/** Where drivers connect. Opens one stream for each connection. */
+export class DriverListener {
+  readonly #log: Logger;
+  readonly #limits: ListenerLimits;
+  readonly #connections = new Map<StreamId, DriverConnection>();
+  readonly #server: Server;
+  #dialer: Dialer | undefined;
+
+  constructor(limits: ListenerLimits, log: Logger) {
+    this.#limits = limits;
+    this.#log = log;
+    // Half-open: a driver that has said its last word may still be owed an answer.
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Events of the link, for the dialer. */
+  readonly events = {
+    deliver: (stream: StreamId, bytes: Buffer): void => this.#connections.get(stream)?.deliver(bytes),
+    peerEnded: (stream: StreamId, code: EndCode): void => this.#connections.get(stream)?.peerEnded(code),
+    room: (stream: StreamId): void => {
+      this.#connections.get(stream)?.socket.resume();
+    },
+    forgotten: (stream: StreamId): void => {
+      this.#connections.delete(stream);
+    },
+    lost: (code: EndCode): void => {
+      const connections = [...this.#connections.values()];
+      this.#connections.clear();
+      for (const connection of connections) connection.peerEnded(code);
+    },
+  };
+
+  /** @returns the port it listens on */
+  async listen(host: string, port: number, dialer: Dialer): Promise<number> {
+    this.#dialer = dialer;
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port, backlog: 1024 }, resolve);
+    });
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : port;
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.events.lost('shutdown');
+    });
+  }
+
+  #accept(socket: Socket): void {
+    const dialer = this.#dialer;
+    if (dialer === undefined) {
+      socket.destroy();
+      return;
+    }
+    const { state } = dialer;
+    if (state.kind === 'refused' || dialer.downMs > this.#limits.connectWaitMs) {
+      this.#log.warn(
+        { state: state.kind, downMs: Math.round(dialer.downMs) },
+        'a driver was turned away: no link to the proxy',
+      );
+      socket.destroy();
+      return;
+    }
+    try {
+      const stream = dialer.link.open();
+      this.#connections.set(stream, new DriverConnection(socket, stream, dialer, this.#limits.lingerMs));
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error;
+      this.#log.warn({ err: error }, 'a driver was turned away');
+      socket.destroy();
+    }
+  }
+}

@@ -1,0 +1,145 @@
+import t from 'tap';
+import { LinkError } from '../../../shim/link/errors.js';
+import type { Epoch } from '../../../shim/link/frame.js';
+import { deadlineMs, type InitiatorEvent, type InitiatorState, step } from '../../../shim/link/initiator.js';
+import type { Rejected, ResumeOk } from '../../../shim/link/resume.js';
+
+const limits = { retryMs: 100, retryMsMax: 1000, handshakeMs: 500 };
+const answer: ResumeOk = {
+  version: 1,
+  epoch: 1 as Epoch,
+  token: Buffer.alloc(32),
+  windowBytes: 1,
+  streams: [],
+  ended: new Map(),
+  replayedBytes: 0,
+};
+const no = (verdict: Rejected['verdict']): InitiatorEvent => ({
+  kind: 'rejected',
+  answer: { version: 1, verdict, reason: 'because', retryAfterMs: 300 },
+});
+const error = new LinkError('link-closed', 'cut');
+
+const states = {
+  detached: { kind: 'detached' },
+  waiting: { kind: 'waiting', attempt: 1, untilMs: 2000 },
+  connecting: { kind: 'connecting', attempt: 1, untilMs: 2000 },
+  resuming: { kind: 'resuming', attempt: 1, untilMs: 2000 },
+  bound: { kind: 'bound' },
+  refused: { kind: 'refused', verdict: 'stale-epoch', reason: 'because' },
+} as const satisfies Record<InitiatorState['kind'], InitiatorState>;
+
+const events = {
+  attach: { kind: 'attach' },
+  detach: { kind: 'detach' },
+  connected: { kind: 'connected' },
+  'resume-ok': { kind: 'resume-ok', answer },
+  refusal: no('stale-epoch'),
+  'try-later': no('try-later'),
+  cut: { kind: 'cut', error, jitter: 0 },
+  early: { kind: 'tick', jitter: 0 },
+  due: { kind: 'tick', jitter: 0 },
+} as const satisfies Record<string, InitiatorEvent>;
+
+/** Next state, then actions; '-' where nothing must change. The table of SPEC.md, total. */
+const table: Record<keyof typeof states, Record<keyof typeof events, string>> = {
+  detached: {
+    attach: 'connecting dial',
+    detach: '-',
+    connected: '-',
+    'resume-ok': '-',
+    refusal: '-',
+    'try-later': '-',
+    cut: '-',
+    early: '-',
+    due: '-',
+  },
+  waiting: {
+    attach: '-',
+    detach: 'detached',
+    connected: '-',
+    'resume-ok': '-',
+    refusal: '-',
+    'try-later': '-',
+    cut: '-',
+    early: '-',
+    due: 'connecting dial',
+  },
+  connecting: {
+    attach: '-',
+    detach: 'detached hang-up',
+    connected: 'resuming send-resume',
+    'resume-ok': '-',
+    refusal: '-',
+    'try-later': '-',
+    cut: 'waiting failed',
+    early: '-',
+    due: 'waiting hang-up failed',
+  },
+  resuming: {
+    attach: '-',
+    detach: 'detached hang-up',
+    connected: '-',
+    'resume-ok': 'bound bind',
+    refusal: 'refused hang-up refuse',
+    'try-later': 'waiting hang-up failed',
+    cut: 'waiting failed',
+    early: '-',
+    due: 'waiting hang-up failed',
+  },
+  bound: {
+    attach: '-',
+    detach: 'detached hang-up',
+    connected: '-',
+    'resume-ok': '-',
+    refusal: '-',
+    'try-later': '-',
+    cut: 'connecting failed dial',
+    early: '-',
+    due: '-',
+  },
+  refused: {
+    attach: 'connecting dial',
+    detach: 'detached',
+    connected: '-',
+    'resume-ok': '-',
+    refusal: '-',
+    'try-later': '-',
+    cut: '-',
+    early: '-',
+    due: '-',
+  },
+};
+
+t.test('every state answers every event as the table says', async (t) => {
+  for (const [name, state] of Object.entries(states)) {
+    for (const [kind, event] of Object.entries(events)) {
+      const expected = table[name as keyof typeof states][kind as keyof typeof events];
+      const result = step(state, event, kind === 'due' ? 2000 : 1000, limits);
+      const seen = [result.state.kind, ...result.actions.map((action) => action.kind)].join(' ');
+      t.equal(result.state === state || seen === name ? '-' : seen, expected, `${name} x ${kind}`);
+    }
+  }
+});
+
+t.test('pauses double up to the limit and are shortened by at most half', async (t) => {
+  const pauses: number[] = [];
+  let state: InitiatorState = { kind: 'connecting', attempt: 0, untilMs: 0 };
+  for (let i = 0; i < 6; i += 1) {
+    state = step(state, { kind: 'cut', error, jitter: 0 }, 0, limits).state;
+    pauses.push(deadlineMs(state) ?? -1);
+    state = step(state, { kind: 'tick', jitter: 0 }, 1e6, limits).state;
+  }
+  t.strictSame(pauses, [100, 200, 400, 800, 1000, 1000]);
+  const shortened = step({ kind: 'resuming', attempt: 0, untilMs: 0 }, { kind: 'cut', error, jitter: 1 }, 0, limits);
+  t.equal(deadlineMs(shortened.state), 50);
+});
+
+t.test('try-later waits as long as the proxy asks', async (t) => {
+  t.equal(deadlineMs(step(states.resuming, no('try-later'), 1000, limits).state), 1300);
+});
+
+t.test('a link that was bound is dialled again at once', async (t) => {
+  const result = step(states.bound, { kind: 'cut', error, jitter: 1 }, 1000, limits);
+  t.match(result.state, { kind: 'connecting', attempt: 0 });
+});

@@ -1,0 +1,116 @@
+import { pack } from 'msgpackr';
+import t from 'tap';
+import type { Epoch, StreamId } from '../../../shim/link/frame.js';
+import { headerBytes } from '../../../shim/link/frame.js';
+import { defaultLimits } from '../../../shim/link/limits.js';
+import { Link } from '../../../shim/link/link.js';
+import {
+  type Binding,
+  bound,
+  confirmed,
+  decodeRejected,
+  decodeResume,
+  decodeResumeOk,
+  encodeRejected,
+  encodeResume,
+  encodeResumeOk,
+  judge,
+  noBinding,
+  type Resume,
+} from '../../../shim/link/resume.js';
+
+const token = (fill: number): Buffer => Buffer.alloc(32, fill);
+const stream = { id: 3 as StreamId, received: 10, consumed: 9, firstAvailable: 4, end: 20 };
+const resume: Resume = {
+  version: 1,
+  workload: 'orders',
+  instance: 'abc',
+  epoch: 0 as Epoch,
+  token: Buffer.alloc(0),
+  windowBytes: 1000,
+  streams: [stream],
+};
+const fresh = (): Link =>
+  new Link('proxy', defaultLimits, {
+    opened: () => undefined,
+    deliver: () => undefined,
+    peerEnded: () => undefined,
+    room: () => undefined,
+    forgotten: () => undefined,
+    wake: () => undefined,
+  });
+
+t.test('every message of the handshake comes back as it was sent', async (t) => {
+  t.strictSame(decodeResume(encodeResume(resume).subarray(headerBytes)), resume);
+  const ok = {
+    version: 1,
+    epoch: 7 as Epoch,
+    token: token(1),
+    windowBytes: 5,
+    streams: [stream],
+    ended: new Map([[9 as StreamId, 'hold-expired' as const]]),
+    replayedBytes: 12,
+  };
+  t.strictSame(decodeResumeOk(encodeResumeOk(ok).subarray(headerBytes)), ok);
+  const no = { version: 1, verdict: 'try-later' as const, reason: 'full', retryAfterMs: 100 };
+  t.strictSame(decodeRejected(encodeRejected(no).subarray(headerBytes)), no);
+});
+
+t.test('a verdict of a newer proxy is final', async (t) => {
+  const later = pack({ version: 2, verdict: 'moon-phase', reason: '', retryAfterMs: 0 });
+  t.equal(decodeRejected(later).verdict, 'not-authorised');
+});
+
+t.test('a handshake that does not make sense is refused with a code', async (t) => {
+  const bad: [string, unknown, string][] = [
+    ['no record', 5, 'link-frame-malformed'],
+    ['another version', { ...resume, version: 2 }, 'link-version'],
+    ['a workload without a name', { ...resume, workload: '' }, 'link-frame-malformed'],
+    ['a name of 129 characters', { ...resume, workload: 'x'.repeat(129) }, 'link-frame-malformed'],
+    ['a negative epoch', { ...resume, epoch: -1 }, 'link-frame-malformed'],
+    ['a token of 31 bytes', { ...resume, token: Buffer.alloc(31) }, 'link-frame-malformed'],
+    ['streams that are no list', { ...resume, streams: {} }, 'link-frame-malformed'],
+    ['half a stream', { ...resume, streams: [1, 2] }, 'link-frame-malformed'],
+    ['streams out of order', { ...resume, streams: [2, 0, 0, 0, 0, 1, 0, 0, 0, 0] }, 'link-frame-malformed'],
+    ['consumed before it was received', { ...resume, streams: [1, 0, 1, 0, 0] }, 'link-frame-malformed'],
+    ['a fraction of a byte', { ...resume, streams: [1, 0.5, 0, 0, 0] }, 'link-frame-malformed'],
+  ];
+  for (const [what, value, code] of bad) t.throws(() => decodeResume(pack(value)), { code }, what);
+  t.throws(() => decodeResume(Buffer.from('c1', 'hex')), { code: 'link-frame-malformed' }, 'no msgpack');
+});
+
+t.test('who may bind', async (t) => {
+  const bindings: Record<string, Binding> = {
+    never: noBinding,
+    'bound once, unconfirmed': bound(noBinding, resume, token(1)),
+    'bound once': confirmed(bound(noBinding, resume, token(1))),
+    'bound twice, unconfirmed': { epoch: 2 as Epoch, token: token(2), unconfirmed: token(1) },
+    'bound twice': { epoch: 2 as Epoch, token: token(2), unconfirmed: undefined },
+  };
+  const table: [string, number, Buffer, string | undefined][] = [
+    ['never', 0, Buffer.alloc(0), undefined],
+    ['never', 0, token(1), 'not-authorised'],
+    ['never', 1, token(1), 'stale-epoch'],
+    ['bound once, unconfirmed', 0, Buffer.alloc(0), undefined],
+    ['bound once, unconfirmed', 1, token(1), undefined],
+    ['bound once', 0, Buffer.alloc(0), 'stale-epoch'],
+    ['bound once', 1, token(1), undefined],
+    ['bound once', 1, token(9), 'not-authorised'],
+    ['bound once', 1, Buffer.alloc(0), 'not-authorised'],
+    ['bound twice, unconfirmed', 1, token(1), undefined],
+    ['bound twice, unconfirmed', 1, token(2), 'not-authorised'],
+    ['bound twice, unconfirmed', 0, Buffer.alloc(0), 'stale-epoch'],
+    ['bound twice', 1, token(1), 'stale-epoch'],
+    ['bound twice', 2, token(2), undefined],
+    ['bound twice', 3, token(2), 'stale-epoch'],
+  ];
+  for (const [name, epoch, presented, verdict] of table) {
+    const binding = bindings[name] ?? noBinding;
+    const asked = { ...resume, streams: [], epoch: epoch as Epoch, token: presented };
+    t.equal(
+      judge(asked, binding, fresh())?.verdict,
+      verdict,
+      `${name}: epoch ${epoch}, token ${presented[0] ?? 'none'}`,
+    );
+  }
+});
