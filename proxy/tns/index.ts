@@ -1,0 +1,13 @@
+export * from './accept.js';
+export * from './connect.js';
+export * from './control.js';
+export * from './data.js';
+export * from './descriptor.js';
+export * from './errors.js';
+export * from './header.js';
+export { limits as tnsLimits } from './limits.js';
+export * from './marker.js';
+export * from './reader.js';
+export * from './redirect.js';
+export * from './refuse.js';
+export * from './writer.js';

@@ -1,0 +1,142 @@
+import { BadScalar, ByteReader, OutOfBytes } from './scalar.js';
+
+/** Versions of TTC at which fields were added (driver: TNS_CCAP_FIELD_VERSION_...). */
+export const fieldVersions = {
+  v11_2: 6,
+  v12_1: 7,
+  v12_2: 8,
+  v12_2ext1: 9,
+  v18_1ext1: 11,
+  v19_1: 12,
+  /** What a fast auth request is written in, before the server's version is known. */
+  v19_1ext1: 13,
+  v20_1: 14,
+  v21_1: 16,
+  v23_1: 17,
+  v23_1ext1: 18,
+  v23_1ext3: 20,
+  v23_4: 24,
+} as const;
+
+/** Index of a byte in the compile time and runtime capabilities, and its bits (driver: TNS_CCAP_..., TNS_RCAP_...). */
+export const Capability = {
+  fieldVersion: 7,
+  ttc1: 15,
+  ttc4: 40,
+  ttc5: 44,
+} as const;
+export const CapabilityBit = {
+  /** ttc1: ERROR and STATUS carry the end-of-call status. */
+  endOfCallStatus: 0x01,
+  /** ttc4 */
+  endOfResponse: 0x20,
+  /** ttc5 */
+  pipelining: 0x04,
+} as const;
+/** Runtime capability 1: the data types message carries a time zone. */
+export const runtimeTimeZone = { index: 1, bit: 0x01, bytes: 11 } as const;
+
+/** What both ends agreed on, as far as reading calls needs it. */
+export interface TtcCapabilities {
+  readonly fieldVersion: number;
+  /** The end-of-call status tells the truth about transactions. Without it the transaction state is unknown. */
+  readonly endOfCallStatus: boolean;
+}
+
+/** Compile time and runtime capabilities of one end, as bytes. */
+export interface CapabilityBytes {
+  readonly compile: Buffer;
+  readonly runtime: Buffer;
+}
+
+/** What holds when each end has told the other its capabilities. */
+export function negotiateCapabilities(client: CapabilityBytes, server: CapabilityBytes): TtcCapabilities {
+  const byte = (from: CapabilityBytes, index: number): number => from.compile[index] ?? 0;
+  return {
+    fieldVersion: Math.min(byte(client, Capability.fieldVersion), byte(server, Capability.fieldVersion)),
+    endOfCallStatus:
+      (byte(client, Capability.ttc1) & byte(server, Capability.ttc1) & CapabilityBit.endOfCallStatus) !== 0,
+  };
+}
+
+/** A reading of a login message: its content, or why there is none. */
+export type Reading<T> =
+  | { readonly kind: 'read'; readonly value: T }
+  | { readonly kind: 'need-more' }
+  | { readonly kind: 'unknown'; readonly reason: string };
+
+/** Runs a strict parse; running out of bytes and bad scalars become results. */
+export function reading<T>(bytes: Buffer, parse: (reader: ByteReader) => T): Reading<T> {
+  try {
+    return { kind: 'read', value: parse(new ByteReader(bytes)) };
+  } catch (error) {
+    if (error instanceof OutOfBytes) {
+      return { kind: 'need-more' };
+    }
+    if (error instanceof BadScalar) {
+      return { kind: 'unknown', reason: error.message };
+    }
+    throw error;
+  }
+}
+
+/** The server's answer to protocol negotiation. */
+export interface ProtocolReply extends CapabilityBytes {
+  readonly banner: string;
+  readonly characterSet: number;
+}
+
+/**
+ * Reads a PROTOCOL message of the server: all of the answer in a slow login, the first message of the answer to a fast
+ * auth request (driver: messages/protocol.js).
+ */
+export function readProtocolReply(payload: Buffer): Reading<ProtocolReply> {
+  return reading(payload, (reader) => {
+    if (reader.u8() !== 1) {
+      throw new BadScalar('not a protocol message');
+    }
+    reader.skip(2);
+    const banner = readNulText(reader);
+    const characterSet = reader.u16le();
+    reader.skip(1);
+    reader.skip(reader.u16le() * 5);
+    reader.skip(reader.u16());
+    const compile = Buffer.from(reader.clr() ?? []);
+    const runtime = Buffer.from(reader.clr() ?? []);
+    return { banner, characterSet, compile, runtime };
+  });
+}
+
+/** Reads the client's DATA TYPES message (slow login) for the client's capabilities. */
+export function readDataTypesRequest(payload: Buffer): Reading<CapabilityBytes> {
+  return reading(payload, skipDataTypes);
+}
+
+/** Reads a DATA TYPES message of a client up to its end, leaving the reader behind it. */
+export function skipDataTypes(reader: ByteReader): CapabilityBytes {
+  if (reader.u8() !== 2) {
+    throw new BadScalar('not a data types message');
+  }
+  reader.skip(5);
+  const compile = Buffer.from(reader.clr() ?? []);
+  const runtime = Buffer.from(reader.clr() ?? []);
+  if (((runtime[runtimeTimeZone.index] ?? 0) & runtimeTimeZone.bit) !== 0) {
+    reader.skip(runtimeTimeZone.bytes);
+  }
+  while (reader.u16() !== 0) {
+    // type, converted type, representation, 0; without a conversion the type stands alone
+    if (reader.u16() !== 0) {
+      reader.skip(4);
+    }
+  }
+  return { compile, runtime };
+}
+
+/** Reads text up to its NUL. */
+export function readNulText(reader: ByteReader): string {
+  const bytes: number[] = [];
+  for (let byte = reader.u8(); byte !== 0; byte = reader.u8()) {
+    bytes.push(byte);
+  }
+  return Buffer.from(bytes).toString('latin1');
+}
