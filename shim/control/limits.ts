@@ -1,0 +1,16 @@
+/** Greatest message in bytes, either way: a list of 10,000 sessions is about 4 MiB. */
+export const messageBytesMax = 16 * 1_048_576;
+/** Longest pause inside a message. */
+export const messagePauseMsMax = 5_000;
+/** Connections to one control port; operators' tools open one each. */
+export const connectionsMax = 64;
+/** Calls in progress on one connection. */
+export const callsMax = 64;
+/** Time for the other end to answer a new connection. */
+export const connectMsMax = 5_000;
+/** Default time for a reply. */
+export const callMsMax = 10_000;
+/** Time that running handlers get when the server closes. */
+export const closeMsMax = 2_000;
+/** Longest path of a Unix socket in bytes (sun_path in unix(7), without the closing zero). */
+export const unixPathBytesMax = 107;

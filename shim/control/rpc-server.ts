@@ -1,0 +1,242 @@
+import { createConnection, createServer, type Socket } from 'node:net';
+import { type Connection, Server } from 'net-ipc';
+import type { Address } from '../program/address.js';
+import { errorCode, errorText } from '../program/errors.js';
+import { type Security, serverTls } from '../program/security.js';
+import * as limits from './limits.js';
+import {
+  type Contract,
+  ControlError,
+  type EventOf,
+  firstIssue,
+  type Hello,
+  limitMessages,
+  type ReplyOf,
+  type RequestOf,
+  type ServerMessage,
+  toWire,
+  type Verb,
+  type Verbs,
+} from './rpc.js';
+
+/** Where a control server listens. Unix sockets are protected by their mode, TCP by `security`. */
+export type ControlListen = { readonly path: string } | { readonly address: Address; readonly security: Security };
+
+/** The emit function goes to the caller of this request only; after the caller has gone it does nothing. */
+export type Handler<V> = (request: RequestOf<V>, emit: (event: EventOf<V>) => void) => Promise<ReplyOf<V>>;
+export type Handlers<V extends Verbs> = { readonly [Name in keyof V]: Handler<V[Name]> };
+
+export interface ControlServerOptions {
+  readonly messageBytesMax?: number;
+  readonly messagePauseMsMax?: number;
+  readonly connectionsMax?: number;
+}
+
+export interface ControlServer {
+  /** The port that was chosen when port 0 was asked for; 0 for a Unix socket. */
+  readonly port: number;
+  /** Connections whose other end has not gone yet. */
+  readonly connections: number;
+  /** Lets running handlers finish for a moment, then closes all connections. */
+  close(): Promise<void>;
+}
+
+/**
+ * Answers the verbs of a contract.
+ * @throws {ControlError} address-in-use, bad-address
+ */
+export async function serveControl<V extends Verbs>(
+  contract: Contract<V>,
+  handlers: Handlers<V>,
+  listen: ControlListen,
+  options: ControlServerOptions = {},
+): Promise<ControlServer> {
+  const messageBytesMax = options.messageBytesMax ?? limits.messageBytesMax;
+  const messagePauseMsMax = options.messagePauseMsMax ?? limits.messagePauseMsMax;
+  const place = await placeOf(listen);
+  const security = 'path' in listen ? undefined : serverTls(listen.security, 'control');
+  const ipc = new Server({
+    ...place.net,
+    tls: security !== undefined,
+    options: { ...security, handshakeTimeout: limits.connectMsMax },
+    max: options.connectionsMax ?? limits.connectionsMax,
+    retries: 0,
+  });
+  const sockets = new Set<Socket>();
+  const calls = new Calls(contract, handlers as Handlers<Verbs>);
+  ipc.on('connect', (connection, hello: Hello | undefined) => calls.greet(connection, hello));
+  ipc.on('message', (message: unknown, connection) => calls.receive(connection, message));
+  await start(ipc, place);
+  ipc.on('error', () => undefined);
+  ipc.server.on(security === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    limitMessages(socket, messageBytesMax, messagePauseMsMax);
+  });
+  let closing: Promise<void> | undefined;
+  return {
+    port: place.net.port ?? 0,
+    get connections() {
+      return sockets.size;
+    },
+    close: () => {
+      closing ??= closeServer(ipc, calls, sockets);
+      return closing;
+    },
+  };
+}
+
+/** Not net-ipc's own close: that waits for the write queues of all connections of the process. */
+async function closeServer(ipc: Server, calls: Calls, sockets: ReadonlySet<Socket>): Promise<void> {
+  const closed = new Promise((resolve) => ipc.server.once('close', resolve));
+  ipc.server.close();
+  await calls.settled(limits.closeMsMax);
+  for (const connection of [...ipc.connections]) connection.destroy();
+  for (const socket of sockets) socket.destroy();
+  await closed;
+}
+
+interface Place {
+  readonly text: string;
+  readonly net:
+    | { readonly path: string; readonly port?: never }
+    | { readonly port: number; readonly listenOptions: { host: string } };
+}
+
+async function placeOf(listen: ControlListen): Promise<Place> {
+  if ('path' in listen) {
+    const { path } = listen;
+    if (Buffer.byteLength(path) > limits.unixPathBytesMax) {
+      const message = `${path} is too long for a Unix socket: at most ${limits.unixPathBytesMax} bytes`;
+      throw new ControlError('bad-address', 'operator', message);
+    }
+    // net-ipc unlinks whatever is at the path: a live server would be cut off without a word.
+    if (await answers(path)) throw new ControlError('address-in-use', 'operator', `another program answers on ${path}`);
+    return { text: path, net: { path } };
+  }
+  const { host, port } = listen.address;
+  const chosen = port === 0 ? await freePort(host) : port;
+  return { text: `${host}:${chosen}`, net: { port: chosen, listenOptions: { host } } };
+}
+
+/** net-ipc takes port 0 for "no port given", so the kernel is asked for a free one first. */
+function freePort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, host, () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createConnection(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}
+
+/** net-ipc's start never rejects; what goes wrong comes as an event. */
+function start(ipc: Server, place: Place): Promise<void> {
+  return new Promise((resolve, reject) => {
+    ipc.on('error', (cause) => {
+      const code = errorCode(cause) === 'EADDRINUSE' ? 'address-in-use' : 'bad-address';
+      reject(new ControlError(code, 'operator', `cannot listen on ${place.text}: ${errorText(cause)}`, { cause }));
+    });
+    // The socket file is made inside this call, with the mode that the umask leaves: only its owner may connect.
+    const umask = process.umask(0o177);
+    ipc.start().then(() => resolve(), reject);
+    process.umask(umask);
+  });
+}
+
+/** The calls of all connections of one server. */
+class Calls {
+  readonly #contract: Contract;
+  readonly #handlers: Handlers<Verbs>;
+  readonly #running = new Map<Connection, number>();
+  readonly #promises = new Set<Promise<void>>();
+
+  constructor(contract: Contract, handlers: Handlers<Verbs>) {
+    this.#contract = contract;
+    this.#handlers = handlers;
+  }
+
+  greet(connection: Connection, hello: Hello | undefined): void {
+    const { name, version } = this.#contract;
+    if (hello?.contract === name && hello.version === version) {
+      this.#running.set(connection, 0);
+      connection.connection.once('close', () => this.#running.delete(connection));
+      send(connection, { kind: 'welcome' });
+      return;
+    }
+    const wanted = `${hello?.contract ?? 'nothing'} ${hello?.version ?? ''}`.trim();
+    const message = `this is ${name} ${version}, the caller wants ${wanted}`;
+    send(connection, { kind: 'refused', error: { code: 'wrong-contract', source: 'operator', message } });
+    connection.connection.destroySoon();
+  }
+
+  receive(connection: Connection, message: unknown): void {
+    const call = readCall(message);
+    if (call === undefined || !this.#running.has(connection)) {
+      connection.destroy();
+      return;
+    }
+    const running = this.#run(connection, call).finally(() => this.#promises.delete(running));
+    this.#promises.add(running);
+  }
+
+  async settled(waitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const expired = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, waitMs);
+    });
+    await Promise.race([Promise.all(this.#promises), expired]);
+    clearTimeout(timer);
+  }
+
+  async #run(connection: Connection, { id, verb, body }: { id: number; verb: string; body: unknown }): Promise<void> {
+    const running = this.#running.get(connection) ?? 0;
+    this.#running.set(connection, running + 1);
+    try {
+      if (running >= limits.callsMax) {
+        throw new ControlError('too-many-calls', 'operator', `more than ${limits.callsMax} calls at once`);
+      }
+      const request = this.#check(verb, body);
+      const handler = this.#handlers[verb] as Handler<Verb<unknown, unknown, unknown>>;
+      const reply = await handler(request, (event) => send(connection, { kind: 'event', id, body: event }));
+      send(connection, { kind: 'reply', id, body: reply });
+    } catch (thrown) {
+      send(connection, { kind: 'failed', id, error: toWire(thrown) });
+    } finally {
+      if (this.#running.has(connection)) this.#running.set(connection, (this.#running.get(connection) ?? 1) - 1);
+    }
+  }
+
+  #check(verb: string, body: unknown): unknown {
+    const spec = Object.hasOwn(this.#contract.verbs, verb) ? this.#contract.verbs[verb] : undefined;
+    if (spec === undefined)
+      throw new ControlError('unknown-verb', 'operator', `${this.#contract.name} has no verb ${verb}`);
+    const result = spec.request.safeParse(body);
+    if (result.success) return result.data;
+    throw new ControlError('bad-request', 'operator', `${verb}: ${firstIssue(result.error)}`);
+  }
+}
+
+function readCall(message: unknown): { id: number; verb: string; body: unknown } | undefined {
+  if (typeof message !== 'object' || message === null || !('kind' in message) || message.kind !== 'call')
+    return undefined;
+  const { id, verb, body } = message as { id?: unknown; verb?: unknown; body?: unknown };
+  return typeof id === 'number' && typeof verb === 'string' ? { id, verb, body } : undefined;
+}
+
+/** net-ipc returns write errors instead of throwing them; they mean that the caller has gone, and there is nobody to tell. */
+function send(connection: Connection, message: ServerMessage): void {
+  if (connection.connection?.writable) connection.send(message).catch(() => undefined);
+}

@@ -1,0 +1,258 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { z } from 'zod';
+import { callsMax } from '../../../shim/control/limits.js';
+import { ControlError, defineContract } from '../../../shim/control/rpc.js';
+import { callControl, connectControl } from '../../../shim/control/rpc-client.js';
+import { type ControlListen, type ControlServerOptions, serveControl } from '../../../shim/control/rpc-server.js';
+import { CodedError } from '../../../shim/program/errors.js';
+import type { Security } from '../../../shim/program/security.js';
+
+const contract = defineContract('test', 1, {
+  add: { request: z.object({ a: z.number(), b: z.number() }), reply: z.object({ sum: z.number() }) },
+  countTo: { request: z.object({ to: z.number() }), reply: z.null(), event: z.object({ at: z.number() }) },
+  fail: { request: z.object({ how: z.enum(['coded', 'plain', 'string', 'bad-reply']) }), reply: z.null() },
+  hang: { request: z.object({}), reply: z.null() },
+  echo: { request: z.string(), reply: z.string() },
+});
+
+const secret: Security = { kind: 'secret', secret: Buffer.from('a secret of at least thirty-two characters') };
+const otherSecret: Security = { kind: 'secret', secret: Buffer.from('another one of at least thirty-two characters') };
+const plaintext: Security = { kind: 'plaintext' };
+const loopback = { host: '127.0.0.1', port: 0 };
+
+/** Not in tap's test directory: its path is too long for a Unix socket. */
+function socketPath(t: Test): string {
+  const dir = mkdtempSync(join(tmpdir(), 'hf-'));
+  t.teardown(() => rmSync(dir, { recursive: true }));
+  return join(dir, 's');
+}
+
+async function serve<Listen extends ControlListen>(t: Test, listen: Listen, options: ControlServerOptions = {}) {
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const server = await serveControl(
+    contract,
+    {
+      add: async ({ a, b }) => ({ sum: a + b }),
+      countTo: async ({ to }, emit) => {
+        for (let at = 1; at <= to; at++) emit({ at });
+        return null;
+      },
+      fail: async ({ how }) => {
+        if (how === 'coded') throw new CodedError('out-of-cheese', 'backend', 'none left');
+        if (how === 'string') throw 'a string';
+        if (how === 'plain') throw new Error('plain');
+        return 'not null' as unknown as null;
+      },
+      hang: async () => {
+        await released;
+        return null;
+      },
+      echo: async (text) => text,
+    },
+    listen,
+    options,
+  );
+  t.teardown(async () => {
+    release();
+    await server.close();
+  });
+  return {
+    server,
+    release,
+    target: 'path' in listen ? listen : { ...listen, address: { ...loopback, port: server.port } },
+  };
+}
+
+t.test('a call is answered, over a Unix socket and over TCP with each kind of security', async (t) => {
+  const listens: ControlListen[] = [
+    { path: socketPath(t) },
+    { address: loopback, security: secret },
+    { address: loopback, security: plaintext },
+  ];
+  for (const listen of listens) {
+    const { target } = await serve(t, listen);
+    t.same(await callControl(contract, target, 'add', { a: 2, b: 3 }), { sum: 5 });
+  }
+});
+
+t.test('only the owner may connect to a Unix socket', async (t) => {
+  const path = socketPath(t);
+  await serve(t, { path });
+  t.equal(statSync(path).mode & 0o777, 0o600);
+});
+
+t.test('events reach the caller of their request only, before the reply', async (t) => {
+  const { target } = await serve(t, { path: socketPath(t) });
+  const client = await connectControl(contract, target);
+  const seen: number[] = [];
+  const other: unknown[] = [];
+  await Promise.all([
+    client.call('countTo', { to: 3 }, { onEvent: ({ at }) => seen.push(at) }),
+    client.call('countTo', { to: 0 }, { onEvent: (event) => other.push(event) }),
+  ]);
+  await client.close();
+  t.same([seen, other], [[1, 2, 3], []]);
+});
+
+t.test('errors keep their code and source across the socket', async (t) => {
+  const { target } = await serve(t, { path: socketPath(t) });
+  const fail = (how: 'coded' | 'plain' | 'string' | 'bad-reply') => callControl(contract, target, 'fail', { how });
+  await t.rejects(fail('coded'), new ControlError('out-of-cheese', 'backend', 'none left'));
+  await t.rejects(fail('plain'), { code: 'internal', message: 'plain' });
+  await t.rejects(fail('string'), { code: 'internal', message: 'a string' });
+  await t.rejects(fail('bad-reply'), { code: 'bad-reply' });
+});
+
+t.test('unknown verbs and wrong requests are refused with a code', async (t) => {
+  const { target } = await serve(t, { path: socketPath(t) });
+  const newer = defineContract('test', 1, {
+    ...contract.verbs,
+    dance: contract.verbs.hang,
+    constructor: contract.verbs.hang,
+  });
+  await t.rejects(callControl(newer, target, 'dance', {}), { code: 'unknown-verb', message: 'test has no verb dance' });
+  await t.rejects(callControl(newer, target, 'constructor', {}), { code: 'unknown-verb' });
+  const wrong = { a: 1, b: 'x' } as unknown as { a: number; b: number };
+  await t.rejects(callControl(contract, target, 'add', wrong), { code: 'bad-request', message: /^add: b: / });
+});
+
+t.test('another kind of program or another version is refused in the hello', async (t) => {
+  const { target } = await serve(t, { path: socketPath(t) });
+  for (const wrong of [defineContract('other', 1, {}), defineContract('test', 2, {})]) {
+    const expected = {
+      code: 'wrong-contract',
+      message: `${target.path}: this is test 1, the caller wants ${wrong.name} ${wrong.version}`,
+    };
+    await t.rejects(connectControl(wrong, target), expected);
+  }
+});
+
+t.test('nobody there is unreachable, the wrong secret is not authorised', async (t) => {
+  await t.rejects(connectControl(contract, { path: socketPath(t) }), {
+    code: 'unreachable',
+    message: /ENOENT/,
+  });
+  const { target, server } = await serve(t, { address: loopback, security: secret });
+  for (const security of [otherSecret, plaintext]) {
+    await t.rejects(connectControl(contract, { ...target, security }), { code: 'not-authorised' });
+  }
+  await server.close();
+  await t.rejects(connectControl(contract, target), { code: 'unreachable', message: /ECONNREFUSED/ });
+});
+
+t.test('a protected client does not take a plain server', async (t) => {
+  const { target } = await serve(t, { address: loopback, security: plaintext });
+  await t.rejects(connectControl(contract, { ...target, security: secret }), { code: 'not-authorised' });
+});
+
+t.test('a call without an answer times out, later calls still work', async (t) => {
+  const { target } = await serve(t, { path: socketPath(t) });
+  const client = await connectControl(contract, target);
+  await t.rejects(client.call('hang', {}, { timeoutMs: 10 }), { code: 'timeout' });
+  t.same(await client.call('add', { a: 1, b: 1 }), { sum: 2 });
+  await client.close();
+  await t.rejects(client.call('add', { a: 1, b: 1 }), { code: 'closed' });
+});
+
+t.test('a server that accepts and says nothing times out', async (t) => {
+  const path = socketPath(t);
+  const silent = net.createServer();
+  await new Promise<void>((resolve) => silent.listen(path, resolve));
+  t.teardown(() => silent.close());
+  await t.rejects(connectControl(contract, { path }, { timeoutMs: 10 }), { code: 'timeout' });
+});
+
+t.test('calls end with closed when the server goes away', async (t) => {
+  const { target, server, release } = await serve(t, { path: socketPath(t) });
+  const client = await connectControl(contract, target);
+  const waiting = client.call('hang', {}, { timeoutMs: 0 });
+  const answered = client.call('add', { a: 1, b: 1 });
+  await answered;
+  release();
+  t.equal(await waiting, null, 'a running handler is waited for');
+  await server.close();
+  await t.rejects(client.call('add', { a: 1, b: 1 }), { code: 'closed' });
+});
+
+t.test('after close the server has no connection left', async (t) => {
+  const { target, server } = await serve(t, { path: socketPath(t) });
+  const client = await connectControl(contract, target);
+  t.equal(server.connections, 1);
+  await client.close();
+  t.equal(server.connections, 0);
+});
+
+t.test('a message longer than the limit ends the connection, before and after the hello', async (t) => {
+  const { target } = await serve(t, { path: socketPath(t) }, { messageBytesMax: 100_000 });
+  const client = await connectControl(contract, target);
+  await t.rejects(client.call('echo', 'x'.repeat(1_000_000)), { code: 'closed' });
+  const raw = net.connect(target.path);
+  raw.on('error', () => undefined);
+  const closed = new Promise((resolve) => raw.once('close', resolve));
+  raw.write('IPC');
+  raw.write(Buffer.concat([Buffer.from([0x7f, 0x7f, 0x7f, 0xff]), Buffer.alloc(1_000_000)]));
+  await closed;
+  t.equal(await callControl(contract, target, 'echo', 'x'.repeat(90_000)), 'x'.repeat(90_000), 'others go on');
+});
+
+t.test('a message that stops half-way ends the connection', async (t) => {
+  const { target } = await serve(t, { path: socketPath(t) }, { messagePauseMsMax: 10 });
+  const raw = net.connect(target.path);
+  const closed = new Promise((resolve) => raw.once('close', resolve));
+  raw.end(Buffer.from('IPC\x85{', 'latin1'));
+  await closed;
+});
+
+t.test('connections and calls at once have limits', async (t) => {
+  const { target, release } = await serve(t, { path: socketPath(t) }, { connectionsMax: 1 });
+  const client = await connectControl(contract, target);
+  await t.rejects(connectControl(contract, target), { code: 'not-authorised', message: /hung up|ECONNRESET|EPIPE/ });
+  const calls = Array.from({ length: callsMax + 1 }, () => client.call('hang', {}));
+  const last = calls.pop() ?? Promise.resolve(null);
+  await t.rejects(last, { code: 'too-many-calls' });
+  release();
+  await Promise.all(calls);
+  await client.close();
+});
+
+t.test('garbage on the socket does not stop the server', async (t) => {
+  const { target } = await serve(t, { path: socketPath(t) });
+  for (const garbage of [
+    'GET / HTTP/1.1\r\n\r\n',
+    'IPC\x85nope!',
+    'IPC\x80',
+    'xyz',
+    `IPC${String.fromCharCode(0x82)}{}`,
+  ]) {
+    const raw = net.connect(target.path);
+    raw.on('error', () => undefined);
+    raw.end(Buffer.from(garbage, 'latin1'));
+  }
+  t.same(await callControl(contract, target, 'add', { a: 1, b: 2 }), { sum: 3 });
+});
+
+t.test('an address in use is refused, and a live Unix socket is not taken over', async (t) => {
+  const path = socketPath(t);
+  await serve(t, { path });
+  await t.rejects(serve(t, { path }), { code: 'address-in-use' });
+  const { target } = await serve(t, { address: loopback, security: secret });
+  await t.rejects(serve(t, target as ControlListen), { code: 'address-in-use' });
+  await t.rejects(serve(t, { path: `/tmp/${'x'.repeat(108)}` }), {
+    code: 'bad-address',
+    message: /too long/,
+  });
+});
+
+t.test('a socket file that a killed program left behind is replaced', async (t) => {
+  const path = socketPath(t);
+  writeFileSync(path, '');
+  const { target } = await serve(t, { path });
+  t.same(await callControl(contract, target, 'add', { a: 1, b: 2 }), { sum: 3 });
+});
