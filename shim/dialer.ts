@@ -36,7 +36,7 @@ export interface DialerOptions {
   readonly connect: (target: DialTarget, connected: () => void) => Socket;
   readonly limits: LinkLimits;
   readonly log: Logger;
-  readonly events: Omit<LinkEvents, 'wake' | 'opened'> & {
+  readonly events: Pick<LinkEvents, 'deliver' | 'peerEnded' | 'room' | 'forgotten'> & {
     /** Every stream is over: their connections must be broken off. */
     lost(code: EndCode): void;
   };
@@ -53,8 +53,8 @@ export interface Attached {
   readonly address: string;
 }
 
-/** Verdicts after which the sessions are gone but nobody else has this workload: the shim starts afresh. */
-const startAfresh: ReadonlySet<Verdict> = new Set<Verdict>(['unknown-workload', 'hold-expired']);
+/** Verdicts after which the sessions are gone but nobody else has this workload: the shim may begin again. */
+const sessionsGone: ReadonlySet<Verdict> = new Set<Verdict>(['unknown-workload', 'hold-expired']);
 
 /** The shim's end of the link: gets one, keeps one, and takes the streams from one to the next. */
 export class Dialer {
@@ -102,7 +102,7 @@ export class Dialer {
     return this.#state.kind === 'bound' ? 0 : performance.now() - this.#downSinceMs;
   }
 
-  /** Dials until bound or refused. @throws ShimError `shim-refused`, `shim-detached` */
+  /** Dials until bound or refused. @throws {ShimError} refused-<verdict>, detached */
   attach(target: Partial<DialTarget> = {}): Promise<Attached> {
     this.#target = { ...this.#target, ...target };
     if (this.#state.kind === 'bound' && this.#lastBind !== undefined) return Promise.resolve(this.#lastBind);
@@ -117,8 +117,7 @@ export class Dialer {
   async detach(): Promise<void> {
     const closing = this.#socket;
     this.#step({ kind: 'detach' });
-    for (const waiter of this.#waiters.splice(0))
-      waiter.reject(new ShimError('shim-detached', 'detached by an operator'));
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(ShimError.detached());
     await closing?.closed();
   }
 
@@ -139,6 +138,7 @@ export class Dialer {
       room: (stream) => events.room(stream),
       forgotten: (stream) => events.forgotten(stream),
       wake: () => this.#socket?.wake(),
+      acksWaiting: () => this.#socket?.acksWaiting(),
     });
   }
 
@@ -186,6 +186,7 @@ export class Dialer {
         if (this.#socket !== attempt) return;
         if (type === frameTypes.resumeOk) this.#step({ kind: 'resume-ok', answer: decodeResumeOk(payload) });
         else if (type === frameTypes.rejected) this.#step({ kind: 'rejected', answer: decodeRejected(payload) });
+        else if (type === frameTypes.goodbye) this.#startAfresh('shutdown');
         else throw new LinkError('link-unexpected-frame', `control frame ${type} from the proxy`, { source: 'proxy' });
       },
       cut: (error) => {
@@ -245,15 +246,18 @@ export class Dialer {
       { verdict, reason, epoch: this.#epoch, streams: this.#link.streamCount },
       'the proxy refused the link',
     );
-    this.#options.events.lost(verdict === 'hold-expired' ? 'hold-expired' : 'refused');
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(ShimError.refused(verdict, reason));
+    this.#startAfresh(verdict === 'hold-expired' ? 'hold-expired' : 'refused');
+    if (sessionsGone.has(verdict)) setImmediate(() => this.#step({ kind: 'attach' }));
+  }
+
+  /** All sessions are over; what drivers open from now on are sessions of a new instance. */
+  #startAfresh(code: EndCode): void {
+    this.#options.events.lost(code);
+    this.#link.detach();
     this.#link = this.#newLink();
-    for (const waiter of this.#waiters.splice(0)) {
-      waiter.reject(new ShimError('shim-refused', `${verdict}: ${reason}`, { verdict }));
-    }
-    if (!startAfresh.has(verdict)) return;
     this.#instance = this.#options.newInstance();
     this.#epoch = 0 as Epoch;
     this.#token = Buffer.alloc(0);
-    setImmediate(() => this.#step({ kind: 'attach' }));
   }
 }

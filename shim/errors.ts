@@ -1,21 +1,18 @@
-import type { ErrorSource, Verdict } from './link/index.js';
+import type { Verdict } from './link/index.js';
+import { CodedError } from './program/errors.js';
 
 export type ShimErrorCode =
-  /** The proxy gave a final verdict; `verdict` says which. */
-  | 'shim-refused'
+  /** The proxy gave a final verdict. */
+  | `refused-${Verdict}`
   /** The shim was detached or stopped while an attach was under way. */
-  | 'shim-detached';
+  | 'detached';
 
-export class ShimError extends Error {
-  override readonly name = 'ShimError';
-  readonly code: ShimErrorCode;
-  readonly source: ErrorSource;
-  readonly verdict: Verdict | undefined;
+export class ShimError extends CodedError<ShimErrorCode> {
+  static refused(verdict: Verdict, reason: string): ShimError {
+    return new ShimError(`refused-${verdict}`, 'proxy', reason);
+  }
 
-  constructor(code: ShimErrorCode, message: string, options: { verdict?: Verdict; cause?: unknown } = {}) {
-    super(message, { cause: options.cause });
-    this.code = code;
-    this.source = code === 'shim-refused' ? 'proxy' : 'operator';
-    this.verdict = options.verdict;
+  static detached(): ShimError {
+    return new ShimError('detached', 'operator', 'the shim was detached before it could bind');
   }
 }

@@ -4,20 +4,22 @@ import { frameTypes, headerBytes, type Position, type StreamId } from './frame.j
 import type { LinkLimits } from './limits.js';
 import { LinkStream, type StreamState } from './stream.js';
 
-/** What the machine asks of its owner. Called synchronously; the owner must not call back into it except where noted. */
+/** What the machine asks of its owner. Called synchronously, as the last thing the machine does about a frame. */
 export interface LinkEvents {
   /** The peer opened a stream (only at the proxy). */
   opened(stream: StreamId): void;
-  /** Bytes for the next hop. Report with `consumed` when they got there (may be called from within). */
+  /** Bytes for the next hop. Report with `consumed` when they got there. */
   deliver(stream: StreamId, bytes: Buffer): void;
   /** The peer's direction is over, after all its bytes. Anything but `closed` ends both directions. */
   peerEnded(stream: StreamId, code: EndCode): void;
-  /** `send` returned false before; there is room again (may call `send` from within). */
+  /** `send` returned false before; there is room again. */
   room(stream: StreamId): void;
   /** The stream is over in both directions and forgotten. Last event of a stream. */
   forgotten(stream: StreamId): void;
   /** There is something to hand out: call `collect` soon. */
   wake(): void;
+  /** Acknowledgements wait for data to ride on: call `flushAcks` after `ackDelayMs`. */
+  acksWaiting(): void;
 }
 
 export interface LinkCounters {
@@ -71,10 +73,6 @@ export class Link {
   get storedBytes(): number {
     return this.#storedBytes;
   }
-  /** True when acknowledgements wait for `flushAcks`. */
-  get acksWaiting(): boolean {
-    return this.#lazyAcks.length > 0;
-  }
 
   /** Opens a stream. Throws LinkError `link-streams-exhausted`. */
   open(): StreamId {
@@ -124,11 +122,11 @@ export class Link {
       this.#enqueue(stream);
     } else if (!stream.ackDue) {
       stream.ackDue = true;
-      this.#lazyAcks.push(stream);
+      if (this.#lazyAcks.push(stream) === 1) this.#events.acksWaiting();
     }
   }
 
-  /** Sends the acknowledgements that found no data to ride on. Call `ackDelayMs` after `acksWaiting` turned true. */
+  /** Sends the acknowledgements that found no data to ride on. */
   flushAcks(): void {
     const waiting = this.#lazyAcks;
     this.#lazyAcks = [];

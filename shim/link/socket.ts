@@ -139,7 +139,6 @@ export class LinkSocket implements FrameSink {
       if (!(error instanceof LinkError)) throw error;
       this.#lost(error);
     }
-    if (this.#link?.acksWaiting) this.acksWaiting();
   }
 
   readonly #flushNow = (): void => {

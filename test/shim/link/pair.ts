@@ -45,6 +45,7 @@ export class End implements FrameSink {
       room: (id) => void this.rooms.push(id),
       forgotten: (id) => void this.forgotten.push(id),
       wake: () => undefined,
+      acksWaiting: () => undefined,
     });
   }
 

@@ -38,6 +38,7 @@ const fresh = (): Link =>
     room: () => undefined,
     forgotten: () => undefined,
     wake: () => undefined,
+    acksWaiting: () => undefined,
   });
 
 t.test('every message of the handshake comes back as it was sent', async (t) => {

@@ -1,0 +1,62 @@
+#!/usr/bin/env node
+import { randomUUID } from 'node:crypto';
+import net from 'node:net';
+import tls from 'node:tls';
+import { linkLimits, shimOptions } from './config.js';
+import { serveShimControl } from './control/server.js';
+import { Dialer, type DialerOptions } from './dialer.js';
+import { DriverListener } from './listener.js';
+import { runProgram } from './program/run.js';
+import { clientTls, loadSecurity, type Security } from './program/security.js';
+
+/** Time a broken-off driver connection has for the bytes before the break. */
+const lingerMs = 1_000;
+
+await runProgram({
+  name: 'holdfast-shim',
+  summary: 'Carries the database connections of one application to holdfast-proxy, and takes them along when it moves.',
+  options: shimOptions,
+  examples: [
+    [
+      'holdfast-shim --workload orders --proxy db-gate:7400 --secret-file /etc/holdfast/secret',
+      'Drivers connect to 127.0.0.1:1521 instead of the database',
+    ],
+    [
+      'HOLDFAST_WORKLOAD=orders holdfast-shim --config /etc/holdfast/shim.yaml --listen 127.0.0.1:1621',
+      'The rest from a file',
+    ],
+  ],
+  async main({ settings, log, onStop, serve }) {
+    const { workload, proxy } = settings;
+    const drivers = new DriverListener({ connectWaitMs: settings.connectWait, lingerMs }, log);
+    const dialer = new Dialer({
+      workload,
+      newInstance: randomUUID,
+      target: proxy,
+      connect: connector(loadSecurity(settings)),
+      limits: linkLimits(settings),
+      log,
+      events: drivers.events,
+    });
+    const port = await drivers.listen(settings.listen.host, settings.listen.port, dialer);
+    const listen = { host: settings.listen.host, port };
+    onStop('link', () => dialer.stop());
+    onStop('drivers', () => drivers.close());
+    if (settings.controlSocket !== undefined) {
+      const control = await serveShimControl({ path: settings.controlSocket, workload, listen, dialer, drivers });
+      onStop('control', () => control.close());
+    }
+    log.info({ workload, listen, proxy, pid: process.pid }, 'listening for drivers');
+    dialer.attach().catch((err: unknown) => log.error({ err }, 'not bound'));
+    await serve();
+    return 0;
+  },
+});
+
+function connector(security: Security): DialerOptions['connect'] {
+  return (target, connected) => {
+    const secured = clientTls(security, 'link', target.host);
+    const socket = secured === undefined ? net.connect(target) : tls.connect({ ...target, ...secured });
+    return socket.once(secured === undefined ? 'connect' : 'secureConnect', connected);
+  };
+}
