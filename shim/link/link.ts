@@ -190,7 +190,7 @@ export class Link {
   collect(target: Buffer): number {
     let at = 0;
     // Three headers are the most a stream without data can write in its turn, so every turn gets somewhere.
-    while (this.#attached && target.length - at > headerBytes * 3) {
+    while (this.#attached && target.length - at >= headerBytes * 3) {
       const stream = this.#queue.shift();
       if (stream === undefined) break;
       at = this.#serve(stream, target, at);

@@ -1,0 +1,142 @@
+import net, { type AddressInfo, type Socket } from 'node:net';
+import t, { type Test } from 'tap';
+import { type EndCode, LinkError, type LinkErrorCode } from '../../../shim/link/errors.js';
+import type { StreamId } from '../../../shim/link/frame.js';
+import { defaultLimits, type LinkLimits } from '../../../shim/link/limits.js';
+import { Link } from '../../../shim/link/link.js';
+import { LinkSocket } from '../../../shim/link/socket.js';
+
+/** Two connected sockets on loopback. */
+async function connected(t: Test): Promise<[Socket, Socket]> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
+  const near = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const far = await accepted;
+  t.teardown(() => {
+    near.destroy();
+    far.destroy();
+    server.close();
+  });
+  return [near, far];
+}
+
+interface Side {
+  readonly link: Link;
+  readonly socket: LinkSocket;
+  readonly arrived: Map<StreamId, number>;
+  readonly ended: EndCode[];
+  readonly cut: Promise<LinkError>;
+}
+
+function side(role: 'shim' | 'proxy', raw: Socket, limits: LinkLimits): Side {
+  const arrived = new Map<StreamId, number>();
+  const ended: EndCode[] = [];
+  const link: Link = new Link(role, limits, {
+    opened: () => undefined,
+    deliver: (id, bytes) => {
+      arrived.set(id, (arrived.get(id) ?? 0) + bytes.length);
+      link.consumed(id, arrived.get(id) ?? 0);
+    },
+    peerEnded: (_id, code) => void ended.push(code),
+    room: () => undefined,
+    forgotten: () => undefined,
+    wake: () => socket.wake(),
+    acksWaiting: () => socket.acksWaiting(),
+  });
+  const events = { control: () => undefined, cut: (_error: LinkError): void => undefined };
+  const socket = new LinkSocket(raw, limits, events);
+  const cut = new Promise<LinkError>((resolve) => {
+    events.cut = resolve;
+  });
+  link.resume([], new Map(), limits.windowBytes);
+  socket.serve(link);
+  socket.admit();
+  return { link, socket, arrived, ended, cut };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+t.test('megabytes cross in both directions and every acknowledgement comes back', async (t) => {
+  const [near, far] = await connected(t);
+  const shim = side('shim', near, defaultLimits);
+  const proxy = side('proxy', far, defaultLimits);
+  const id = shim.link.open();
+  await until(() => proxy.link.streamCount === 1);
+  const total = 4 * 1024 * 1024;
+  for (let sent = 0; sent < total; sent += 65_536) {
+    shim.link.send(id, Buffer.alloc(65_536, 1));
+    proxy.link.send(id, Buffer.alloc(65_536, 2));
+  }
+  await until(() => shim.arrived.get(id) === total && proxy.arrived.get(id) === total);
+  await until(() => shim.link.storedBytes + proxy.link.storedBytes === 0);
+  shim.link.end(id, 'closed');
+  proxy.link.end(id, 'closed');
+  await until(() => shim.link.streamCount + proxy.link.streamCount === 0);
+  t.strictSame([shim.ended, proxy.ended], [['closed'], ['closed']]);
+  shim.socket.destroy();
+  proxy.socket.destroy();
+});
+
+t.test('a broken connection cuts the link and ends no stream', async (t) => {
+  const breaks: [string, LinkErrorCode, (far: Socket) => void][] = [
+    ['closed in order', 'link-closed', (far) => far.end()],
+    ['reset', 'link-closed', (far) => far.resetAndDestroy()],
+    [
+      'bytes that are no frame',
+      'link-frame-unknown',
+      (far) => far.write(Buffer.from([0xee, ...Array<number>(23).fill(0)])),
+    ],
+  ];
+  for (const [what, code, break_] of breaks) {
+    const [near, far] = await connected(t);
+    const shim = side('shim', near, defaultLimits);
+    shim.link.open();
+    break_(far);
+    t.equal((await shim.cut).code, code, what);
+    t.equal(shim.link.streamCount, 1);
+    t.strictSame(shim.ended, []);
+  }
+});
+
+t.test('a peer that falls silent is taken for dead; one that only heartbeats is not', async (t) => {
+  const limits = { ...defaultLimits, heartbeatMs: 20, silenceMs: 60 };
+  const [near, far] = await connected(t);
+  const quiet = side('shim', near, limits);
+  const error = await quiet.cut;
+  t.ok(error instanceof LinkError);
+  t.equal(error.code, 'link-silent');
+  far.destroy();
+
+  const [a, b] = await connected(t);
+  const shim = side('shim', a, limits);
+  const proxy = side('proxy', b, limits);
+  const verdict = await Promise.race([
+    shim.cut.then(() => 'cut'),
+    proxy.cut.then(() => 'cut'),
+    new Promise((resolve) => setTimeout(() => resolve('alive'), 300)),
+  ]);
+  t.equal(verdict, 'alive');
+  shim.socket.destroy();
+  proxy.socket.destroy();
+});
+
+t.test('a stream frame before the handshake is done severs the link', async (t) => {
+  const [near, far] = await connected(t);
+  let error: LinkError | undefined;
+  const socket = new LinkSocket(near, defaultLimits, {
+    control: () => undefined,
+    cut: (cause) => {
+      error = cause;
+    },
+  });
+  const open = Buffer.alloc(24);
+  open[0] = 1;
+  open[7] = 1;
+  far.write(open);
+  await until(() => error !== undefined);
+  t.equal(error?.code, 'link-unexpected-frame');
+  socket.destroy();
+});
