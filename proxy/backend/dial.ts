@@ -1,0 +1,44 @@
+import { connect, type Socket } from 'node:net';
+import type { DatabaseAddress } from './connect-phase.js';
+import type { BackendLimits } from './limits.js';
+
+/** What a socket to the database tells its session. Bound once per session, so that a redirect costs no new closures. */
+export interface DialHandlers {
+  connected(): void;
+  data(chunk: Buffer): void;
+  end(): void;
+  error(error: Error): void;
+  close(): void;
+}
+
+/**
+ * Opens a TCP socket to the database. Half-open is allowed: each direction of a stream ends by itself, and the last bytes
+ * of the other one still count. No Nagle: Oracle Net is request and answer. Keep-alive: a database host that is gone must
+ * not leave a session that looks alive for ever; it also answers the server's own probes (EXPIRE_TIME) while a session is held.
+ */
+export function dial(address: DatabaseAddress, limits: BackendLimits, handlers: DialHandlers): Socket {
+  const socket = connect({
+    host: address.host,
+    port: address.port,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: limits.keepAliveMs,
+  });
+  socket.on('connect', handlers.connected);
+  socket.on('data', handlers.data);
+  socket.on('end', handlers.end);
+  socket.on('error', handlers.error);
+  socket.on('close', handlers.close);
+  return socket;
+}
+
+/** Lets go of a socket whose events nobody wants any more. */
+export function abandon(socket: Socket): void {
+  socket.removeAllListeners();
+  socket.on('error', ignore);
+  socket.destroy();
+}
+
+/** A socket that is being destroyed may still report an error; without a listener it would end the process. */
+function ignore(): void {}

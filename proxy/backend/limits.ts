@@ -1,0 +1,27 @@
+/** Bounds of one database session. All have a test that reaches them. */
+export interface BackendLimits {
+  /** Time for one TCP connection to the database, milliseconds. */
+  readonly dialMs: number;
+  /** Time from the first to the last byte of the connect phase: the driver's CONNECT, redirects and the answer, milliseconds. */
+  readonly connectMs: number;
+  /** Redirects followed for one session. Oracle's thin drivers stop at 2; 4 leaves room for SCAN and a remote listener. */
+  readonly redirectsMax: number;
+  /** How often a listener may ask for the CONNECT again. */
+  readonly resendsMax: number;
+  /** Bytes of one answer of the listener before it counts as not Oracle Net. A REDIRECT or REFUSE has a 16-bit length. */
+  readonly answerBytesMax: number;
+  /** Bytes a driver may send behind its CONNECT before it has the answer. */
+  readonly earlyBytesMax: number;
+  /** Idle time before the kernel probes the database with TCP keep-alive, milliseconds. */
+  readonly keepAliveMs: number;
+}
+
+export const defaultBackendLimits: BackendLimits = {
+  dialMs: 10_000,
+  connectMs: 60_000,
+  redirectsMax: 4,
+  resendsMax: 4,
+  answerBytesMax: 64 * 1024,
+  earlyBytesMax: 64 * 1024,
+  keepAliveMs: 60_000,
+};

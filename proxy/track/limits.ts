@@ -1,0 +1,12 @@
+/** Bounds of watching one session. What does not fit is reported as unknown; the bytes pass through all the same. */
+export const limits = {
+  /**
+   * Last bytes of a response that are copied when it comes in several packets or chunks, to find the end-of-call status. The
+   * longest part of it is the error text: a stack of some ten ORA lines.
+   */
+  tailBytesMax: 4096,
+  /** Bytes of a MARKER or CONTROL packet that are read. */
+  smallPacketBytesMax: 16,
+  /** Characters of one value learnt at login (program, machine, ...), as a driver could send megabytes. */
+  identityCharactersMax: 256,
+} as const;
