@@ -1,0 +1,19 @@
+import { linkOptions } from '../shim/config.js';
+import { option, optional, required } from '../shim/program/config.js';
+import { securityOptions } from '../shim/program/security.js';
+import { address, count, duration, path } from '../shim/program/values.js';
+
+export const proxyOptions = {
+  database: required(address(), "the database's listener; services are named by the drivers"),
+  listen: option(address(), '0.0.0.0:7400', 'where shims bring their links'),
+  'control-listen': option(address(), '127.0.0.1:7401', 'where operators and agents ask; port 0 takes a free one'),
+  'control-socket': optional(path(), 'Unix socket for the same, instead of --control-listen'),
+  'hold-transaction': option(duration(), '15m', 'how long sessions with a transaction open are held without a link'),
+  'hold-call': option(duration(), '15m', 'how long sessions with a call in flight are held without a link'),
+  'hold-idle': option(duration(), '5m', 'how long all others are held without a link'),
+  'workloads-max': option(count(1, 100_000), '4096', 'most applications served at one time'),
+  'dial-timeout': option(duration(), '10s', 'longest time for a TCP connection to the database'),
+  'connect-timeout': option(duration(), '60s', 'longest time for the database to accept a session'),
+  ...linkOptions,
+  ...securityOptions,
+} as const;

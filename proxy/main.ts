@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+import { randomBytes } from 'node:crypto';
+import { linkLimits } from '../shim/config.js';
+import { tokenBytes } from '../shim/link/index.js';
+import { runProgram } from '../shim/program/run.js';
+import { loadSecurity, serverTls } from '../shim/program/security.js';
+import { defaultBackendLimits } from './backend/limits.js';
+import { BackendSession } from './backend/session.js';
+import { proxyOptions } from './config.js';
+import { serveProxyControl } from './control/server.js';
+import { defaultProxyLimits } from './limits.js';
+import { LinkListener } from './listener.js';
+import { Registry } from './registry.js';
+
+await runProgram({
+  name: 'holdfast-proxy',
+  summary: 'Holds the Oracle sessions of applications, so that the applications can move without losing them.',
+  options: proxyOptions,
+  examples: [
+    [
+      'holdfast-proxy --database dbhost:1521 --secret-file /etc/holdfast/secret',
+      'Beside the database; shims come to port 7400, operators to 127.0.0.1:7401',
+    ],
+    [
+      'holdfast-proxy --config /etc/holdfast/proxy.yaml --hold-transaction 2h',
+      'Options from a file, one of them changed',
+    ],
+  ],
+  async main({ settings, log, onStop, serve }) {
+    const { database: address } = settings;
+    const security = loadSecurity(settings);
+    const now = (): number => performance.now();
+    const limits = { ...defaultProxyLimits, workloadsMax: settings.workloadsMax };
+    const backendLimits = { ...defaultBackendLimits, dialMs: settings.dialTimeout, connectMs: settings.connectTimeout };
+    const registry = new Registry({
+      limits,
+      linkLimits: linkLimits(settings),
+      budgets: {
+        inTransactionMs: settings.holdTransaction,
+        inCallMs: settings.holdCall,
+        idleMs: settings.holdIdle,
+      },
+      log,
+      now,
+      newToken: () => randomBytes(tokenBytes),
+      openBackend: (events, sessionLog) =>
+        new BackendSession({ address, limits: backendLimits, log: sessionLog, events, now }),
+    });
+    const tls = serverTls(security, 'link');
+    const links = new LinkListener({ registry, limits, linkLimits: linkLimits(settings), tls, log });
+    const port = await links.listen(settings.listen.host, settings.listen.port);
+    onStop('links', () => links.close());
+    onStop('sessions', () => registry.stop());
+    const control = await serveProxyControl(
+      registry,
+      settings.controlSocket === undefined
+        ? { address: settings.controlListen, security }
+        : { path: settings.controlSocket },
+      now,
+    );
+    onStop('control', () => control.close());
+    const listening = { host: settings.listen.host, port };
+    const controls = settings.controlSocket ?? { host: settings.controlListen.host, port: control.port };
+    log.info({ listen: listening, control: controls, database: address, pid: process.pid }, 'ready for shims');
+    await serve();
+    return 0;
+  },
+});

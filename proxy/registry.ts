@@ -1,0 +1,127 @@
+import type { Logger } from 'pino';
+import type { LinkLimits, Resume, Verdict } from '../shim/link/index.js';
+import type { LinkSocket } from '../shim/link/socket.js';
+import { type HoldBudgets, holdBudgetMs } from './hold.js';
+import type { ProxyLimits } from './limits.js';
+import { type OpenBackend, Workload } from './workload.js';
+
+export interface RegistryOptions {
+  readonly limits: ProxyLimits;
+  readonly linkLimits: LinkLimits;
+  readonly budgets: HoldBudgets;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly newToken: () => Buffer;
+  readonly openBackend: OpenBackend;
+}
+
+export interface Refusal {
+  readonly verdict: Verdict;
+  readonly reason: string;
+}
+
+/** When the hold of a workload runs out. */
+export interface Hold {
+  readonly untilMs: number;
+  readonly budgetMs: number;
+}
+
+/** All workloads of the proxy, by name and instance: a restarted shim of the same name is another workload. */
+export class Registry {
+  readonly #options: RegistryOptions;
+  readonly #workloads = new Map<string, Workload>();
+  readonly #holds = new Map<Workload, Hold & { readonly timer: NodeJS.Timeout }>();
+  /** Why workloads ended, for shims that come back late. In order of age. */
+  readonly #epitaphs = new Map<string, Verdict>();
+  #stopping = false;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+  }
+
+  get workloads(): readonly Workload[] {
+    return [...this.#workloads.values()];
+  }
+
+  holdOf(workload: Workload): Hold | undefined {
+    return this.#holds.get(workload);
+  }
+
+  /** @returns the workload that is now served by `socket`, or the verdict */
+  bind(resume: Resume, socket: LinkSocket, address: string): Workload | Refusal {
+    if (this.#stopping) return { verdict: 'try-later', reason: 'the proxy is stopping' };
+    const key = keyOf(resume.workload, resume.instance);
+    const known = this.#workloads.get(key);
+    if (known === undefined) {
+      const refusal = this.#mayBegin(resume, key);
+      if (refusal !== undefined) return refusal;
+    }
+    const { linkLimits: limits, log, now, newToken, openBackend } = this.#options;
+    const { workload: name, instance } = resume;
+    const workload = known ?? new Workload({ name, instance, limits, log, now, newToken, openBackend });
+    const refused = workload.bind(resume, socket, address);
+    if (refused !== undefined) return refused;
+    this.#workloads.set(key, workload);
+    this.#endHold(workload);
+    return workload;
+  }
+
+  /** The connection that served the workload is gone: its sessions are held for as long as their budget allows. */
+  release(workload: Workload, socket: LinkSocket, why: string): void {
+    if (!workload.release(socket, why)) return;
+    const sessions = workload.sessions().map(({ view }) => view.track);
+    const budgetMs = holdBudgetMs(sessions, this.#options.budgets);
+    const timer = setTimeout(() => this.#expire(workload), budgetMs);
+    this.#holds.set(workload, { untilMs: this.#options.now() + budgetMs, budgetMs, timer });
+  }
+
+  /** The shim has said goodbye: the application is gone, nobody will come back. */
+  goodbye(workload: Workload): void {
+    workload.end('shutdown');
+    this.#forget(workload);
+  }
+
+  /** Ends everything; used when the proxy stops. */
+  stop(): void {
+    this.#stopping = true;
+    for (const workload of this.workloads) {
+      workload.end('shutdown');
+      this.#forget(workload);
+    }
+  }
+
+  #mayBegin(resume: Resume, key: string): Refusal | undefined {
+    const epitaph = this.#epitaphs.get(key);
+    if (epitaph !== undefined) return { verdict: epitaph, reason: 'the sessions of this workload have been ended' };
+    if (resume.epoch > 0) return { verdict: 'unknown-workload', reason: 'this workload is not held here' };
+    if (this.#workloads.size < this.#options.limits.workloadsMax) return undefined;
+    return { verdict: 'try-later', reason: `limit of ${this.#options.limits.workloadsMax} workloads reached` };
+  }
+
+  #expire(workload: Workload): void {
+    const hold = this.#holds.get(workload);
+    this.#options.log.warn({ workload: workload.name, budgetMs: hold?.budgetMs }, 'hold expired');
+    workload.end('hold-expired');
+    this.#forget(workload, 'hold-expired');
+  }
+
+  #forget(workload: Workload, epitaph?: Verdict): void {
+    this.#endHold(workload);
+    const key = keyOf(workload.name, workload.instance);
+    this.#workloads.delete(key);
+    if (epitaph !== undefined) this.#epitaphs.set(key, epitaph);
+    for (const oldest of this.#epitaphs.keys()) {
+      if (this.#epitaphs.size <= this.#options.limits.epitaphsMax) break;
+      this.#epitaphs.delete(oldest);
+    }
+  }
+
+  #endHold(workload: Workload): void {
+    clearTimeout(this.#holds.get(workload)?.timer);
+    this.#holds.delete(workload);
+  }
+}
+
+function keyOf(name: string, instance: string): string {
+  return `${name}\n${instance}`;
+}

@@ -1,0 +1,211 @@
+import type { Logger } from 'pino';
+import {
+  type Binding,
+  bound,
+  confirmed,
+  type EndCode,
+  encodeResumeOk,
+  frameTypes,
+  judge,
+  Link,
+  type LinkEvents,
+  type LinkLimits,
+  noBinding,
+  protocolVersion,
+  type Resume,
+  type StreamId,
+  type Verdict,
+} from '../shim/link/index.js';
+import type { LinkSocket } from '../shim/link/socket.js';
+import type { BackendEvents, BackendSession, SessionView } from './backend/session.js';
+
+/** The connection that serves a workload at the moment. The newest epoch owns the workload; older ones are fenced. */
+export interface Attachment {
+  readonly socket: LinkSocket;
+  /** Where the shim dialed from. */
+  readonly address: string;
+  readonly boundAtMs: number;
+}
+
+/**
+ *   new ──bind──> bound ──cut, detach──> held ──bind──> bound ...
+ *                   │                      │
+ *                   └──── end (goodbye, hold expired, operator) ────> ended
+ */
+export type WorkloadState =
+  | { readonly kind: 'bound'; readonly attachment: Attachment }
+  | { readonly kind: 'held'; readonly sinceMs: number; readonly address: string; readonly why: string }
+  | { readonly kind: 'ended'; readonly code: EndCode };
+
+/** The database side of one stream, as far as a workload needs it. */
+export type Backend = Pick<BackendSession, 'write' | 'end' | 'pause' | 'resume' | 'describe' | 'destroy'>;
+export type OpenBackend = (events: BackendEvents, log: Logger) => Backend;
+
+export interface WorkloadOptions {
+  readonly name: string;
+  readonly instance: string;
+  readonly limits: LinkLimits;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly newToken: () => Buffer;
+  readonly openBackend: OpenBackend;
+}
+
+export interface WorkloadSession {
+  readonly stream: StreamId;
+  readonly view: SessionView;
+}
+
+/**
+ * One workload: its link machine, its database sessions, and whoever serves it. The only place where bytes of a link
+ * meet bytes of a database.
+ */
+export class Workload {
+  readonly name: string;
+  readonly instance: string;
+  readonly #options: WorkloadOptions;
+  readonly #log: Logger;
+  readonly #link: Link;
+  readonly #sessions = new Map<StreamId, Backend>();
+  #binding: Binding = noBinding;
+  #state: WorkloadState;
+
+  constructor(options: WorkloadOptions) {
+    this.name = options.name;
+    this.instance = options.instance;
+    this.#options = options;
+    this.#log = options.log.child({ workload: options.name, instance: options.instance });
+    this.#link = new Link('proxy', options.limits, this.#linkEvents());
+    this.#state = { kind: 'held', sinceMs: options.now(), address: '', why: 'not bound yet' };
+  }
+
+  get state(): WorkloadState {
+    return this.#state;
+  }
+  get epoch(): number {
+    return this.#binding.epoch;
+  }
+  get storedBytes(): number {
+    return this.#link.storedBytes;
+  }
+  get counters(): Link['counters'] {
+    return this.#link.counters;
+  }
+
+  sessions(): WorkloadSession[] {
+    return [...this.#sessions].map(([stream, session]) => ({ stream, view: session.describe() }));
+  }
+
+  /**
+   * Binds the workload to a new connection, or says why not. From the moment this returns without a verdict the former
+   * connection cannot move a byte any more.
+   */
+  bind(resume: Resume, socket: LinkSocket, address: string): { verdict: Verdict; reason: string } | undefined {
+    const refused = judge(resume, this.#binding, this.#link);
+    if (refused !== undefined) return refused;
+    const { now, newToken, limits } = this.#options;
+    if (this.#state.kind === 'bound') {
+      this.#log.warn({ address: this.#state.attachment.address, by: address }, 'fenced: a newer connection has bound');
+      this.#state.attachment.socket.destroy();
+      this.#link.detach();
+    }
+    this.#binding = bound(this.#binding, resume, newToken());
+    this.#state = { kind: 'bound', attachment: { socket, address, boundAtMs: now() } };
+    const before = this.#link.counters.replayedBytes;
+    this.#link.resume(resume.streams, new Map(), resume.windowBytes);
+    const replayedBytes = this.#link.counters.replayedBytes - before;
+    socket.sendControl(
+      encodeResumeOk({
+        version: protocolVersion,
+        epoch: this.#binding.epoch,
+        token: this.#binding.token,
+        windowBytes: limits.windowBytes,
+        streams: this.#link.snapshot(),
+        ended: new Map(),
+        replayedBytes,
+      }),
+    );
+    socket.serve(this.#link);
+    this.#log.info({ epoch: this.epoch, address, sessions: this.#sessions.size, replayedBytes }, 'bound');
+    return undefined;
+  }
+
+  /** The shim has the new token: the old one is worthless, and its frames are welcome. */
+  confirm(socket: LinkSocket, epoch: number): void {
+    if (epoch !== this.#binding.epoch || !this.#isServedBy(socket)) return;
+    this.#binding = confirmed(this.#binding);
+    socket.admit();
+  }
+
+  /** The connection is gone. Sessions are held from now on. False when it had been fenced before. */
+  release(socket: LinkSocket, why: string): boolean {
+    if (this.#state.kind !== 'bound' || !this.#isServedBy(socket)) return false;
+    const { address } = this.#state.attachment;
+    this.#link.detach();
+    this.#state = { kind: 'held', sinceMs: this.#options.now(), address, why };
+    this.#log.info({ epoch: this.epoch, sessions: this.#sessions.size, why }, 'held');
+    return true;
+  }
+
+  /** Ends all sessions; Oracle rolls back what is open. */
+  end(code: EndCode): void {
+    if (this.#state.kind === 'ended') return;
+    this.#socket?.closeWith(frameTypes.goodbye);
+    this.#state = { kind: 'ended', code };
+    this.#log.info({ epoch: this.epoch, sessions: this.#sessions.size, code }, 'ended');
+    this.#link.detach();
+    for (const session of this.#sessions.values()) session.destroy();
+    this.#sessions.clear();
+  }
+
+  get #socket(): LinkSocket | undefined {
+    return this.#state.kind === 'bound' ? this.#state.attachment.socket : undefined;
+  }
+
+  #isServedBy(socket: LinkSocket): boolean {
+    return this.#socket === socket;
+  }
+
+  #linkEvents(): LinkEvents {
+    return {
+      opened: (stream) => this.#openSession(stream),
+      deliver: (stream, bytes) => this.#sessions.get(stream)?.write(bytes),
+      peerEnded: (stream, code) => {
+        if (code === 'closed') this.#sessions.get(stream)?.end();
+        else this.#sessions.get(stream)?.destroy();
+      },
+      room: (stream) => this.#sessions.get(stream)?.resume(),
+      forgotten: (stream) => {
+        this.#sessions.get(stream)?.destroy();
+        this.#sessions.delete(stream);
+      },
+      wake: () => this.#socket?.wake(),
+      acksWaiting: () => this.#socket?.acksWaiting(),
+    };
+  }
+
+  #openSession(stream: StreamId): void {
+    const link = this.#link;
+    const log = this.#log.child({ stream });
+    const session: Backend = this.#options.openBackend(
+      {
+        data: (chunk) => {
+          if (!link.send(stream, chunk)) session.pause();
+        },
+        consumed: (total) => link.consumed(stream, total),
+        end: () => link.end(stream, 'closed'),
+        closed: (error) => {
+          if (error !== undefined) log.warn({ err: error }, 'session lost');
+          // Also after an orderly end: what the driver may still send has nowhere to go, and it must learn that.
+          link.end(stream, 'closed');
+          const { positions } = session.describe();
+          if (error !== undefined || !session.describe().driverEnded || positions.received > positions.consumed) {
+            link.end(stream, 'lost');
+          }
+        },
+      },
+      log,
+    );
+    this.#sessions.set(stream, session);
+  }
+}

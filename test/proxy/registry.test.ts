@@ -1,0 +1,312 @@
+import net from 'node:net';
+import t, { type Test } from 'tap';
+import { decodeRejected, decodeResume, type Epoch, encodeRejected, encodeResume } from '../../shim/link/index.js';
+import { Gate, type GateOptions, portOf, TestDriver, TestShim, until } from './gate.js';
+
+async function gate(t: Test, options?: GateOptions): Promise<Gate> {
+  const made = await new Gate(options).start();
+  t.teardown(() => made.stop());
+  return made;
+}
+
+async function shim(
+  t: Test,
+  target: { port: number },
+  options?: ConstructorParameters<typeof TestShim>[1],
+): Promise<TestShim> {
+  const made = await new TestShim(target, options).start();
+  t.teardown(() => made.stop());
+  return made;
+}
+
+t.test('bytes cross in both directions, and half-close is passed on', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('select');
+  await until(() => proxy.databases[0]?.text === 'select');
+  proxy.databases[0]?.say('rows');
+  await until(() => driver.heard === 'rows');
+  driver.socket.end();
+  t.equal(await driver.closed, 'closed');
+  t.equal(proxy.databases[0]?.ended, true);
+  await until(() => app.dialer.link.streamCount === 0);
+});
+
+t.test('a cut link is bound again by itself, and what was said meanwhile arrives', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('one ');
+  await until(() => proxy.databases[0]?.text === 'one ');
+  app.cut();
+  driver.socket.write('two');
+  proxy.databases[0]?.say('answer');
+  await until(() => proxy.databases[0]?.text === 'one two' && driver.heard === 'answer');
+  t.equal(app.dialer.epoch, 2);
+  t.equal(proxy.databases.length, 1, 'the database saw one session');
+});
+
+t.test('detach keeps driver and database connected; attach takes them up where they were', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('before ');
+  await until(() => proxy.databases[0]?.text === 'before ');
+  await app.dialer.detach();
+  await until(() => proxy.registry.workloads[0]?.state.kind === 'held');
+  t.match(proxy.registry.workloads[0]?.state, { kind: 'held', why: 'detached' });
+  driver.socket.write('during');
+  proxy.databases[0]?.say('late answer');
+  const attached = await app.dialer.attach({ localAddress: '127.0.0.9' });
+  t.match(attached, { epoch: 2, streams: 1, address: '127.0.0.9' });
+  await until(() => proxy.databases[0]?.text === 'before during' && driver.heard === 'late answer');
+  t.match(proxy.registry.workloads[0]?.state, { kind: 'bound', attachment: { address: '127.0.0.9' } });
+});
+
+t.test('a slow driver stops the database, a slow database stops the driver, and both go on', async (t) => {
+  const linkLimits = { windowBytes: 10_000 };
+  const proxy = await gate(t, { linkLimits });
+  const app = await shim(t, proxy, { linkLimits });
+  await app.dialer.attach();
+  await app.dialer.detach();
+  const driver = new TestDriver(app.port);
+  await app.dialer.attach();
+  await until(() => proxy.databases.length === 1);
+  const [database] = proxy.databases;
+  if (database === undefined) throw new Error('no session');
+  await app.dialer.detach();
+  await until(() => proxy.registry.workloads[0]?.state.kind === 'held');
+  let said = 0;
+  for (; !database.paused && said < 100; said += 1) database.say(Buffer.alloc(1_000, 'x'));
+  t.equal(said, 10, 'the database was stopped at the window');
+  await app.dialer.attach();
+  await until(() => !database.paused && driver.heard.length === 10_000);
+
+  database.reads = false;
+  driver.socket.write(Buffer.alloc(5_000_000));
+  await until(() => Buffer.concat(database.heard).length === 10_000);
+  t.ok(driver.socket.writableLength > 0, 'the driver is stopped by its own kernel');
+  database.reads = true;
+  database.events.consumed(10_000);
+  await until(() => Buffer.concat(database.heard).length === 5_000_000);
+});
+
+t.test('the database ending a session ends the driver connection, after the last bytes', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('x');
+  await until(() => proxy.databases[0]?.text === 'x');
+  proxy.databases[0]?.say('ORA-00028');
+  proxy.databases[0]?.events.closed(undefined);
+  await driver.closed;
+  t.equal(driver.heard, 'ORA-00028');
+  await until(() => app.dialer.link.streamCount === 0 && proxy.registry.workloads[0]?.sessions().length === 0);
+});
+
+t.test('a driver that breaks off ends its database session, also while the link is away', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('x');
+  await until(() => proxy.databases[0]?.text === 'x');
+  await app.dialer.detach();
+  driver.socket.resetAndDestroy();
+  await driver.closed;
+  await app.dialer.attach();
+  await until(() => proxy.databases[0]?.destroyed === true || proxy.databases[0]?.ended === true);
+  await until(() => app.dialer.link.streamCount === 0);
+  t.equal(proxy.registry.workloads[0]?.sessions().length, 0);
+});
+
+t.test(
+  'a hold that runs out ends the sessions; the shim learns it, its driver is broken off, new drivers are served',
+  async (t) => {
+    const proxy = await gate(t, { budgets: { idleMs: 20, inCallMs: 20, inTransactionMs: 20 } });
+    const app = await shim(t, proxy);
+    await app.dialer.attach();
+    const driver = new TestDriver(app.port);
+    driver.socket.write('x');
+    await until(() => proxy.databases[0]?.text === 'x');
+    await app.dialer.detach();
+    await until(() => proxy.databases[0]?.destroyed === true);
+    t.equal(proxy.registry.workloads.length, 0);
+    await t.rejects(app.dialer.attach(), { code: 'refused-hold-expired', source: 'proxy' });
+    await driver.closed;
+    await until(() => app.dialer.state.kind === 'bound');
+    const next = new TestDriver(app.port);
+    next.socket.write('fresh');
+    await until(() => proxy.databases[1]?.text === 'fresh');
+    next.socket.destroy();
+  },
+);
+
+t.test('the hold of an open transaction lasts as long as its own budget', async (t) => {
+  const proxy = await gate(t, { budgets: { idleMs: 1_000, inTransactionMs: 50_000 } });
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('x');
+  await until(() => proxy.databases[0]?.text === 'x');
+  if (proxy.databases[0] !== undefined) proxy.databases[0].transaction = 'open';
+  await app.dialer.detach();
+  await until(() => proxy.registry.workloads[0]?.state.kind === 'held');
+  const [workload] = proxy.registry.workloads;
+  t.equal(workload && proxy.registry.holdOf(workload)?.budgetMs, 50_000);
+  await app.dialer.attach();
+  t.equal(workload && proxy.registry.holdOf(workload), undefined, 'a bind ends the hold');
+});
+
+t.test('of two copies of one image that bind, the second is refused and the first goes on', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('a');
+  await until(() => proxy.databases[0]?.text === 'a');
+  await app.dialer.detach();
+  await app.dialer.attach();
+  // What the second copy says is to the letter what the first one said.
+  const copy = net.connect(proxy.port, '127.0.0.1');
+  copy.write(app.resumes[1] ?? '');
+  const answer: Buffer[] = [];
+  copy.on('data', (chunk) => answer.push(chunk));
+  await new Promise((resolve) => copy.once('close', resolve));
+  t.match(decodeRejected(Buffer.concat(answer).subarray(24)), { verdict: 'stale-epoch' });
+  driver.socket.write('b');
+  await until(() => proxy.databases[0]?.text === 'ab');
+  t.equal(app.dialer.state.kind, 'bound');
+});
+
+t.test('a bind is exclusive: what the fenced connection still sends reaches nothing', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('a');
+  await until(() => proxy.databases[0]?.text === 'a');
+  const [former] = app.wires;
+  // The former connection stays open at the shim's end, as one does behind a network that has gone silent.
+  former?.removeAllListeners('close');
+  const resume = app.resumes[0] ?? Buffer.alloc(0);
+  const taken = app.dialer.link.snapshot();
+  const copy = net.connect(proxy.port, '127.0.0.1');
+  copy.write(
+    encodeResume({ ...decodeResume(resume.subarray(24)), epoch: 1 as Epoch, token: app.token, streams: taken }),
+  );
+  await until(() => proxy.registry.workloads[0]?.epoch === 2);
+  driver.socket.write('b');
+  await new Promise((resolve) => former?.once('close', resolve));
+  t.equal(proxy.databases[0]?.text, 'a');
+  copy.destroy();
+});
+
+t.test('a shim that is refused for good breaks its drivers off and turns new ones away', async (t) => {
+  for (const verdict of ['stale-epoch', 'peer-rewound', 'not-authorised'] as const) {
+    const refuser = net.createServer((socket) => {
+      socket.end(encodeRejected({ version: 1, verdict, reason: 'because', retryAfterMs: 0 }));
+    });
+    await new Promise<void>((resolve) => refuser.listen(0, '127.0.0.1', resolve));
+    const app = await shim(t, { port: portOf(refuser) });
+    const driver = new TestDriver(app.port);
+    await until(() => app.dialer.link.streamCount === 1);
+    await t.rejects(app.dialer.attach(), { code: `refused-${verdict}` });
+    await driver.closed;
+    await new TestDriver(app.port).closed;
+    t.match(app.dialer.state, { kind: 'refused', verdict });
+    refuser.close();
+  }
+});
+
+t.test('a restarted proxy knows nothing: the shim is told, its drivers too, and it begins afresh', async (t) => {
+  const former = await gate(t);
+  const app = await shim(t, former);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('x');
+  await until(() => former.databases[0]?.text === 'x');
+  await app.dialer.detach();
+  const next = await gate(t);
+  await t.rejects(app.dialer.attach({ port: next.port }), { code: 'refused-unknown-workload' });
+  await driver.closed;
+  await until(() => app.dialer.state.kind === 'bound');
+});
+
+t.test('a proxy that stops in order says so, and the drivers hear of it at once', async (t) => {
+  const proxy = await new Gate().start();
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('x');
+  await until(() => proxy.databases[0]?.text === 'x');
+  await proxy.stop();
+  await driver.closed;
+  t.equal(proxy.databases[0]?.destroyed, true);
+});
+
+t.test('a shim that stops in order ends its sessions at once', async (t) => {
+  const proxy = await gate(t);
+  const app = await new TestShim(proxy).start();
+  await app.dialer.attach();
+  const driver = new TestDriver(app.port);
+  driver.socket.write('x');
+  await until(() => proxy.databases[0]?.text === 'x');
+  await app.stop();
+  await until(() => proxy.databases[0]?.destroyed === true && proxy.registry.workloads.length === 0);
+  t.equal(await driver.closed, 'closed');
+});
+
+t.test('a workload beyond the limit is told to try later, and binds when there is room', async (t) => {
+  const proxy = await gate(t, { limits: { workloadsMax: 1, tryLaterMs: 10 } });
+  const first = await new TestShim(proxy, { workload: 'one' }).start();
+  await first.dialer.attach();
+  const second = await shim(t, proxy, { workload: 'two' });
+  const attaching = second.dialer.attach();
+  await until(() => second.dialer.state.kind === 'waiting');
+  await first.stop();
+  t.match(await attaching, { epoch: 1 });
+});
+
+t.test('links beyond the limit of unfinished handshakes are closed, and one that never finishes is too', async (t) => {
+  const proxy = await gate(t, { limits: { handshakesMax: 1 }, linkLimits: { handshakeMs: 50 } });
+  const idle = net.connect(proxy.port, '127.0.0.1');
+  const startedMs = performance.now();
+  const idleClosed = new Promise<number>((resolve) => idle.once('close', () => resolve(performance.now() - startedMs)));
+  await new Promise((resolve) => idle.once('connect', resolve));
+  const second = net.connect(proxy.port, '127.0.0.1');
+  await new Promise((resolve) => second.once('close', resolve));
+  t.ok((await idleClosed) >= 45, 'the idle one had its time');
+  const app = await shim(t, proxy);
+  t.match(await app.dialer.attach(), { epoch: 1 }, 'there is room again');
+});
+
+t.test('a driver is turned away when there has been no link for too long, and while refused', async (t) => {
+  const nobody = net.createServer();
+  await new Promise<void>((resolve) => nobody.listen(0, '127.0.0.1', resolve));
+  const port = portOf(nobody);
+  await new Promise((resolve) => nobody.close(resolve));
+  const app = await shim(t, { port }, { connectWaitMs: 0 });
+  app.dialer.attach().catch(() => undefined);
+  const driver = new TestDriver(app.port);
+  await driver.closed;
+  t.equal(app.dialer.link.streamCount, 0);
+});
+
+t.test('limit of streams: one driver more is turned away, the others stay', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy, { linkLimits: { streamsMax: 1 } });
+  await app.dialer.attach();
+  const first = new TestDriver(app.port);
+  first.socket.write('x');
+  await until(() => proxy.databases[0]?.text === 'x');
+  await new TestDriver(app.port).closed;
+  first.socket.write('y');
+  await until(() => proxy.databases[0]?.text === 'xy');
+  t.equal(proxy.databases.length, 1);
+});
