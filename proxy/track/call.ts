@@ -45,7 +45,7 @@ export type RequestKind =
 export type ResponseMeaning =
   /** A call is over: its status is the session's status. */
   | 'call-ended'
-  /** The driver throws this response away (it came before the reset), or nobody asked for it. */
+  /** The driver throws this response away (it came before the reset), or it had no content. */
   | 'discarded';
 
 export class CallTracker {
@@ -81,9 +81,13 @@ export class CallTracker {
     return missed;
   }
 
-  /** The first bytes of a response, or more of it. */
+  /**
+   * The first bytes of a response. With no call in flight they prove that what looked like the end of the last response was
+   * not: its call goes on.
+   */
   response(): void {
     this.responding = true;
+    if (this.inFlight === 0) this.inFlight = 1;
   }
 
   responseEnded(): ResponseMeaning {

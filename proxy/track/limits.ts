@@ -5,6 +5,11 @@ export const limits = {
    * longest part of it is the error text: a stack of some ten ORA lines.
    */
   tailBytesMax: 4096,
+  /**
+   * Last bytes that are searched where a response hardly ever ends: in a packet as long as the SDU, of a database that does
+   * not mark the end of responses. An ERROR without a long text fits.
+   */
+  fullPacketTailBytesMax: 512,
   /** Bytes of a MARKER or CONTROL packet that are read. */
   smallPacketBytesMax: 16,
   /** Characters of one value learnt at login (program, machine, ...), as a driver could send megabytes. */

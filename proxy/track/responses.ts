@@ -9,7 +9,8 @@
  *                 a RESET, or the driver goes on
  *
  * Where a response ends: with END_OF_RESPONSE negotiated (23ai) the database marks it: flag 0x2000 or EOF, or a packet whose
- * one payload byte is message 29. Without, a response ends with the packet at whose end an ERROR or STATUS message ends.
+ * one payload byte is message 29. Without, a response ends with the packet at whose end an ERROR or STATUS message ends; should
+ * rows look like one by chance, the bytes that follow show that the call goes on (CallTracker.response).
  */
 import {
   DataFlag,
@@ -47,14 +48,14 @@ export class ResponseWatcher implements PacketSink {
   capabilities: TtcCapabilities;
   /** Keep responses whole: during login they say who the session is. */
   keepsWhole = true;
-  /** Take no look at payloads: they are encrypted. */
-  isOpaque = false;
   readonly #events: ResponseEvents;
   readonly #endIsMarked: boolean;
+  readonly #sduBytes: number;
   #responding = false;
   #type = 0;
   #dataFlags = 0;
   #payloadBytes = 0;
+  #tailBytesMax: number = limits.tailBytesMax;
   /** The first packet of a response, when all of its payload came in one chunk: valid until the packet's end. */
   #only: Buffer | undefined;
   #tail: ResponseTail | undefined;
@@ -64,10 +65,14 @@ export class ResponseWatcher implements PacketSink {
   #whole: Buffer[] = [];
   #wholeBytes = 0;
 
-  constructor(events: ResponseEvents, options: { capabilities: TtcCapabilities; endIsMarked: boolean }) {
+  constructor(
+    events: ResponseEvents,
+    options: { capabilities: TtcCapabilities; endIsMarked: boolean; sduBytes: number },
+  ) {
     this.#events = events;
     this.capabilities = options.capabilities;
     this.#endIsMarked = options.endIsMarked;
+    this.#sduBytes = options.sduBytes;
   }
 
   packetStart(start: PacketStart): void {
@@ -76,6 +81,8 @@ export class ResponseWatcher implements PacketSink {
     this.#isClosing = false;
     if (start.type === PacketType.data) {
       this.#payloadBytes = start.lengthBytes - dataHeaderBytes;
+      const isFull = !this.#endIsMarked && start.lengthBytes >= this.#sduBytes;
+      this.#tailBytesMax = isFull ? limits.fullPacketTailBytesMax : limits.tailBytesMax;
     } else if (start.type !== PacketType.marker && start.type !== PacketType.control) {
       this.#events.unknown(`packet of type ${start.type} from the database`);
     }
@@ -139,10 +146,10 @@ export class ResponseWatcher implements PacketSink {
   }
 
   #readEnd(): EndOfCall {
-    if (this.isOpaque || (this.#dataFlags & DataFlag.compressed) !== 0) return { kind: 'none' };
+    if ((this.#dataFlags & DataFlag.compressed) !== 0) return { kind: 'none' };
     const tail = this.#only ?? this.#tail?.view();
     if (tail === undefined) return { kind: 'none' };
-    return readEndOfCall(tail.subarray(Math.max(0, tail.length - limits.tailBytesMax)), this.capabilities);
+    return readEndOfCall(tail.subarray(Math.max(0, tail.length - this.#tailBytesMax)), this.capabilities);
   }
 
   #smallEnd(): void {

@@ -53,8 +53,6 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
   #opaqueReason = '';
   /** Why the verdict is unknown at present. */
   #unknown: string | undefined;
-  /** The framing is lost: the reason stays. */
-  #lost = false;
   #servicesNegotiated = false;
   #nowMs = 0;
 
@@ -190,7 +188,7 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
     if (this.#phase !== 'ready') return;
     const callStatus = status?.transactionOpen === undefined ? undefined : status.callStatus;
     this.#transaction = transactionAfterCall(this.#transaction, callStatus, this.#nowMs);
-    if (callStatus !== undefined && this.#calls.inFlight === 0 && !this.#lost) this.#unknown = undefined;
+    if (callStatus !== undefined && this.#calls.inFlight === 0) this.#unknown = undefined;
     if (this.#lastFunction === FunctionCode.logoff) this.#phase = 'logged-off';
   }
 
@@ -229,6 +227,7 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
     const responses = new ResponseWatcher(this, {
       capabilities: unknownCapabilities,
       endIsMarked: accept.endOfResponse,
+      sduBytes: accept.sduBytes,
     });
     this.#watchers = {
       requests,
@@ -243,7 +242,7 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
     try {
       reader.push(chunk);
     } catch (error) {
-      this.#lost = true;
+      // The framing is lost for good, and with it the watching: no call will end and clear the reason.
       this.#unknown = error instanceof Error ? error.message : String(error);
       this.#watchers = undefined;
     }
