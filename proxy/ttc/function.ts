@@ -148,11 +148,7 @@ function walk(reader: ByteReader, capabilities: TtcCapabilities): RequestHead {
           return { kind: 'unknown', reason: `more than ${limits.piggybacksMax} piggybacks` };
         }
         skipFunctionHeader(reader, capabilities);
-        const skip = piggybackBodies.get(code);
-        if (skip === undefined) {
-          return { kind: 'unknown', reason: `piggyback ${functionName(code)} has no known length` };
-        }
-        sessionState |= skip(reader, capabilities);
+        sessionState |= skipPiggyback(reader, code);
         break;
       }
       case MessageType.fastAuth:
@@ -170,7 +166,20 @@ function walk(reader: ByteReader, capabilities: TtcCapabilities): RequestHead {
 }
 
 /** Skips a piggyback's body; the result is its SESSION_STATE flags, 0 for all others. */
-type SkipBody = (reader: ByteReader, capabilities: TtcCapabilities) => number;
+type SkipBody = (reader: ByteReader) => number;
+
+/**
+ * Skips the body of a piggyback, behind its function header.
+ * @returns the flags of a SESSION_STATE piggyback, 0 for all others
+ * @throws OutOfBytes; BadScalar also for a piggyback whose layout is not known
+ */
+export function skipPiggyback(reader: ByteReader, code: number): number {
+  const skip = piggybackBodies.get(code);
+  if (skip === undefined) {
+    throw new BadScalar(`piggyback ${functionName(code)} has no known length`);
+  }
+  return skip(reader);
+}
 
 /* Layouts: driver, messages/base.js write...Piggyback; SESSION_STATE: python-oracledb messages/base.pyx. */
 const piggybackBodies: ReadonlyMap<number, SkipBody> = new Map<number, SkipBody>([

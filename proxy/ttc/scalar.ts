@@ -170,6 +170,11 @@ export class ByteWriter {
     return taken;
   }
 
+  /** Takes back what was written behind a length that `length` gave before. */
+  truncate(length: number): void {
+    this.#at = Math.min(this.#at, length);
+  }
+
   u8(value: number): this {
     this.#room(1);
     this.#bytes[this.#at++] = value;
