@@ -36,7 +36,7 @@ import { limits } from './limits.js';
 export interface ResponseEvents {
   responseBegan(): void;
   responseEnded(end: EndOfCall): void;
-  /** The whole payload of a response in the login; comes before `responseEnded`, or when the driver goes on. */
+  /** The payload of a response in the login, so far; all of it comes before `responseEnded`, or when the driver goes on. */
   loginReply(payload: Buffer): void;
   databaseMarker(kind: MarkerKind): void;
   /** An in-band notification, e.g. 12572: the listener or gateway shuts down. */
@@ -120,10 +120,14 @@ export class ResponseWatcher implements PacketSink {
 
   /** The driver has sent another request, or the answer so far is void (a RESET): what was kept of it is dropped. */
   abandon(): void {
-    if (this.#wholeBytes > 0) this.#reportWhole();
     this.#responding = false;
     this.#only = undefined;
     this.#tail = undefined;
+    if (this.#wholeBytes === 0) return;
+    const whole = Buffer.concat(this.#whole);
+    this.#whole = [];
+    this.#wholeBytes = 0;
+    this.#events.loginReply(whole);
   }
 
   #dataEnd(): void {
@@ -132,11 +136,12 @@ export class ResponseWatcher implements PacketSink {
     if (isMarked || !this.#endIsMarked) {
       const end = this.#readEnd();
       if (isMarked || end.kind === 'known') {
-        if (this.#wholeBytes > 0) this.#reportWhole();
         this.abandon();
         this.#events.responseEnded(end);
         return;
       }
+      // A dialect whose status cannot be read (OCI's fixed integers) still names the session in its login.
+      if (this.#wholeBytes > 0) this.#events.loginReply(Buffer.concat(this.#whole));
     }
     if (this.#only !== undefined) {
       this.#tail = new ResponseTail(limits.tailBytesMax);
@@ -170,12 +175,5 @@ export class ResponseWatcher implements PacketSink {
     if (fitting.length === 0) return;
     this.#whole.push(Buffer.from(fitting));
     this.#wholeBytes += fitting.length;
-  }
-
-  #reportWhole(): void {
-    const whole = Buffer.concat(this.#whole);
-    this.#whole = [];
-    this.#wholeBytes = 0;
-    this.#events.loginReply(whole);
   }
 }

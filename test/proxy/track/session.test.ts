@@ -282,6 +282,21 @@ t.test('19c: an end in a packet as long as the SDU is found, but for one with a 
   }
 });
 
+t.test('a login whose status cannot be read still names the session', async (t) => {
+  const old = speaker(release19);
+  const tracker = accepted(release19);
+  const last = old.login.at(-1)?.bytes ?? Buffer.alloc(0);
+  feed(
+    tracker,
+    ...old.login.slice(0, -1),
+    fromDatabase(data(bytes(last.subarray(10, -5), 'a status of another dialect'), 0)),
+  );
+  t.match(tracker.view(), { phase: 'ready', identity: { sid: 42, serial: 4711 } });
+  t.match(tracker.movability(), { movable: true, reason: 'in-call' });
+  feed(tracker, old.functionCall(94));
+  t.match(tracker.view().transaction, { kind: 'unknown', reason: 'no-status' });
+});
+
 t.test('a pipeline: many in flight, statuses in order, idle after the last answer', async (t) => {
   const tracker = ready(today);
   const begin = bytes(say.header(17, 199), 0, 0, 1);
