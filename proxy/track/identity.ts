@@ -107,6 +107,9 @@ export class IdentityTracker {
     known.instance = clean(pairs.get('AUTH_SC_INSTANCE_NAME') ?? pairs.get('AUTH_INSTANCENAME'));
     known.database = clean(pairs.get('AUTH_SC_DBUNIQUE_NAME') ?? pairs.get('AUTH_DBNAME'));
     known.stale = false;
+    // They have served; kept, they would hold the memory of the packets they came in.
+    this.#client = undefined;
+    this.#server = undefined;
     return true;
   }
 
