@@ -125,9 +125,7 @@ export class LinkStream {
     this.out.seek(bytesReceived);
     this.finsSent = peer.received - bytesReceived;
     if (this.finsSent === 0) this.closedFinSent = false;
-    // What this end consumed since it gave its account would otherwise never be told.
     this.ackSent = peer.firstAvailable;
-    this.ackDue = this.consumed > peer.firstAvailable;
     return Math.min(this.sentMax, this.out.end) - bytesReceived;
   }
 }

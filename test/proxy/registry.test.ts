@@ -207,6 +207,24 @@ t.test('a bind is exclusive: what the fenced connection still sends reaches noth
   copy.destroy();
 });
 
+t.test('before CONFIRM not a byte reaches the database: the bind may still be superseded', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  await app.dialer.stop();
+  const early = net.connect(proxy.port, '127.0.0.1');
+  const closed = new Promise((resolve) => early.once('close', resolve));
+  const resume = { ...decodeResume((app.resumes[0] ?? Buffer.alloc(0)).subarray(24)), instance: 'another' };
+  const open = Buffer.alloc(24);
+  open.writeUInt8(1, 0);
+  open.writeUInt32BE(1, 4);
+  early.write(Buffer.concat([encodeResume(resume), open]));
+  early.resume();
+  await closed;
+  t.equal(proxy.databases.length, 0);
+  t.match(proxy.registry.workloads[0]?.state, { kind: 'held' });
+});
+
 t.test('a shim that is refused for good breaks its drivers off and turns new ones away', async (t) => {
   for (const verdict of ['stale-epoch', 'peer-rewound', 'not-authorised'] as const) {
     const refuser = net.createServer((socket) => {
