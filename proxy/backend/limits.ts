@@ -8,8 +8,6 @@ export interface BackendLimits {
   readonly redirectsMax: number;
   /** How often a listener may ask for the CONNECT again. */
   readonly resendsMax: number;
-  /** Bytes of one answer of the listener before it counts as not Oracle Net. A REDIRECT or REFUSE has a 16-bit length. */
-  readonly answerBytesMax: number;
   /** Bytes a driver may send behind its CONNECT before it has the answer. */
   readonly earlyBytesMax: number;
   /** Idle time before the kernel probes the database with TCP keep-alive, milliseconds. */
@@ -21,7 +19,6 @@ export const defaultBackendLimits: BackendLimits = {
   connectMs: 60_000,
   redirectsMax: 4,
   resendsMax: 4,
-  answerBytesMax: 64 * 1024,
   earlyBytesMax: 64 * 1024,
   keepAliveMs: 60_000,
 };

@@ -143,7 +143,6 @@ function parse(connectData: string): DescriptorNode | undefined {
 /** A value fit for tables and logs: bounded, no control characters, nothing for the empty text. */
 function clean(value: string | undefined): string | undefined {
   if (value === undefined) return undefined;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out
-  const printable = value.slice(0, limits.identityCharactersMax).replaceAll(/[\u0000-\u001f\u007f]/g, '');
+  const printable = value.slice(0, limits.identityCharactersMax).replaceAll(/\p{Cc}/gu, '');
   return printable === '' ? undefined : printable;
 }
