@@ -124,7 +124,7 @@ t.test('SID and serial# are found in the login answer of thin and of OCI clients
     ],
   );
   // fixed little-endian lengths, as sqlplus negotiates them
-  const oci = hex(`0f000000 0f${ascii('AUTH_SESSION_ID')} 04000000 04${ascii('1024')} 00000000`);
+  const oci = hex(`0f000000 0f${ascii('AUTH_SESSION_ID')} 04000000 04${ascii('1024')} 00000000 ${'00'.repeat(60)}`);
   t.equal(readLoginReply(oci, keys).get('AUTH_SESSION_ID'), '1024');
   t.equal(readLoginReply(oci, keys).size, 1);
   t.equal(readLoginReply(hex(`0f${ascii('AUTH_SESSION_ID')} 0104`), keys).size, 0, 'a cut value is none');
