@@ -53,6 +53,8 @@ export function defineCommand<Options extends OptionSet>(spec: CommandSpec<Optio
     register(program, programName) {
       addOptions(program, { ...spec.options, ...commonOptions });
       for (const word of spec.positional?.split(' ') ?? []) program.argument(word);
+      // From the first word of a command line to run, everything belongs to that command.
+      program.passThroughOptions(spec.positional?.includes('...') ?? false);
       program.summary(spec.summary).description(spec.summary);
       program.addHelpText('after', helpAfter(spec.examples));
       program.action(async () => {
@@ -79,7 +81,6 @@ export async function runPrograms(
   const program = prepared(new Command(name)).description(summary).enablePositionalOptions();
   for (const [word, command] of Object.entries(commands)) {
     const child = prepared(program.command(word));
-    child.passThroughOptions();
     command.register(child, `${name} ${word}`);
   }
   program.helpCommand(false);

@@ -31,8 +31,8 @@ export function text(placeholder = 'TEXT'): ValueKind<string> {
 }
 
 /** A path, taken as written; relative ones count from the working directory. */
-export function path(): ValueKind<string> {
-  return parsed('FILE', 'a path', (value) => (value === '' ? undefined : value));
+export function path(placeholder = 'FILE'): ValueKind<string> {
+  return parsed(placeholder, 'a path', (value) => (value === '' ? undefined : value));
 }
 
 /** Letters, digits, `.`, `_`, `-`: names that become parts of paths and log lines. */

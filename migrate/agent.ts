@@ -1,0 +1,35 @@
+import { type ControlServer, serveControl } from '../shim/control/rpc-server.js';
+import { agentAddress } from './cluster.js';
+import { agentContract } from './contract.js';
+import { checkCriu } from './movers/criu.js';
+import { type Node, workloadInfo } from './node.js';
+import { moveWorkload, recoverMoves, runWorkload, stopWorkload } from './source.js';
+import { targetHandlers } from './target.js';
+import { machineIdentity } from './workload/process.js';
+
+/**
+ * Answers for one node, at the address that the cluster file gives it.
+ * @throws {MoveError} unknown-node; {ControlError} address-in-use, bad-address
+ */
+export async function startAgent(node: Node): Promise<ControlServer> {
+  const own = () => node.store.all().filter((workload) => workload.node === node.name);
+  await recoverMoves(node);
+  return serveControl(
+    agentContract,
+    {
+      info: async () => ({
+        node: node.name,
+        pid: process.pid,
+        machine: machineIdentity(),
+        criu: await checkCriu(node.criu),
+        workloads: own().length,
+      }),
+      run: (request) => runWorkload(node, request),
+      workloads: async () => own().map((workload) => workloadInfo(node, workload)),
+      stop: ({ name }) => stopWorkload(node, name),
+      move: (request, emit) => moveWorkload(node, request, emit),
+      ...targetHandlers(node),
+    },
+    { address: agentAddress(node.cluster, node.name), security: node.security },
+  );
+}

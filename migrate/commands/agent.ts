@@ -1,0 +1,42 @@
+import { option, required } from '../../shim/program/config.js';
+import { defineCommand } from '../../shim/program/run.js';
+import { loadSecurity, securityOptions } from '../../shim/program/security.js';
+import { name, path, text } from '../../shim/program/values.js';
+import { startAgent } from '../agent.js';
+import { agentAddress, clusterOptions, loadCluster } from '../cluster.js';
+import { Store } from '../workload/store.js';
+
+export const agent = defineCommand({
+  name: 'agent',
+  summary: 'Starts, lists and moves the workloads of this node; runs on every node.',
+  options: {
+    node: required(name(), 'name of this node in the cluster file, which also says where the agent listens'),
+    'state-dir': option(path('DIR'), '/var/lib/holdfast', 'directory that all nodes share, for logs and images'),
+    criu: option(text('PATH'), 'criu', 'the CRIU to freeze and restore with'),
+    ...clusterOptions,
+    ...securityOptions,
+  },
+  examples: [
+    [
+      'holdfast agent --node node-a --cluster /etc/holdfast/cluster.yaml --secret-file /etc/holdfast/secret',
+      'On node-a',
+    ],
+  ],
+  async main({ settings, log, onStop, serve }) {
+    const cluster = loadCluster(settings.cluster);
+    const server = await startAgent({
+      name: settings.node,
+      cluster,
+      security: loadSecurity(settings),
+      securitySettings: settings,
+      store: new Store(settings.stateDir),
+      criu: settings.criu,
+      log,
+      busy: new Set(),
+    });
+    onStop('control', () => server.close());
+    log.info({ node: settings.node, listen: agentAddress(cluster, settings.node), pid: process.pid }, 'agent ready');
+    await serve();
+    return 0;
+  },
+});

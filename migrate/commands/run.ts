@@ -1,0 +1,56 @@
+import { ConfigError, option, optional, required } from '../../shim/program/config.js';
+import { defineCommand } from '../../shim/program/run.js';
+import { address, flag, list, name, path, text } from '../../shim/program/values.js';
+import { Operator, operatorOptions } from '../operator.js';
+import { printJson } from '../output.js';
+
+export const run = defineCommand({
+  name: 'run',
+  summary: 'Starts an application together with its shim, as one workload that can be moved.',
+  positional: '<command...>',
+  options: {
+    name: required(name(), 'name of the workload'),
+    node: optional(name(), 'where to start it; the first node of the cluster file when left out'),
+    listen: option(address(), '127.0.0.1:1521', 'where the shim listens: the database address of the application'),
+    cwd: optional(path('DIR'), 'working directory of the application; the present one when left out'),
+    env: optional(list(text('NAME=VALUE')), 'variables for the application besides PATH and HOME'),
+    json: option(flag(), 'false', 'print the workload as JSON'),
+    ...operatorOptions,
+  },
+  examples: [
+    ['holdfast run --name orders -- node orders.js', 'An application that connects to 127.0.0.1:1521'],
+    [
+      'holdfast run --name billing --node node-b --listen 127.0.0.1:1621 --env ZONE=eu -- ./billing',
+      'A second one, elsewhere',
+    ],
+  ],
+  async main({ settings, args }) {
+    const operator = new Operator(settings);
+    const node = settings.node ?? operator.nodes[0] ?? '';
+    const workload = await operator.ask(
+      node,
+      'run',
+      {
+        name: settings.name,
+        command: [...args],
+        cwd: settings.cwd ?? process.cwd(),
+        env: { HOME: process.env.HOME ?? '/', PATH: process.env.PATH ?? '', ...variables(settings.env ?? []) },
+        listen: settings.listen,
+      },
+      { timeoutMs: 0 },
+    );
+    if (settings.json) printJson(workload);
+    else process.stdout.write(`${workload.name} runs at ${workload.node}, process ${workload.pid}\n`);
+    return 0;
+  },
+});
+
+function variables(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const at = word.indexOf('=');
+      if (at < 1) throw new ConfigError('bad-option', `--env: "${word}" is not allowed, expected NAME=VALUE`);
+      return [word.slice(0, at), word.slice(at + 1)];
+    }),
+  );
+}

@@ -1,0 +1,41 @@
+import type { SessionRow, WorkloadRow } from '../proxy/control/contract.js';
+import type { ControlClient } from '../shim/control/rpc-client.js';
+import type { Logger } from '../shim/program/log.js';
+import type { AgentVerbs, Bound } from './contract.js';
+import type { ProxyView } from './proxy.js';
+import type { MoverName } from './record.js';
+import type { ShimView } from './shim.js';
+import type { ProcessIdentity, Store, StoredWorkload } from './workload/store.js';
+
+/** What the agent at the source gives the steps of one move. */
+export interface MoveContext {
+  readonly move: string;
+  readonly mover: MoverName;
+  readonly workload: StoredWorkload;
+  readonly target: { readonly node: string; readonly connect: () => Promise<ControlClient<AgentVerbs>> };
+  readonly store: Store;
+  readonly shim: ShimView;
+  readonly proxy: ProxyView;
+  /** Path of CRIU. */
+  readonly criu: string;
+  readonly log: Logger;
+  /** What the steps find out for those after them. */
+  readonly found: {
+    agent?: ControlClient<AgentVerbs>;
+    before?: { readonly row: WorkloadRow; readonly sessions: readonly SessionRow[]; readonly shimPid: number };
+    copy?: ProcessIdentity;
+    bound?: Bound;
+    after?: { readonly row: WorkloadRow | undefined; readonly sessions: readonly SessionRow[] };
+  };
+}
+
+/** The names that go along with every verb between agents. */
+export function moveNames(context: MoveContext): { move: string; workload: string; mover: MoverName } {
+  return { move: context.move, workload: context.workload.name, mover: context.mover };
+}
+
+/** What an earlier step must have found: steps run in order. */
+export function need<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(`a step before this one did not find ${what}`);
+  return value;
+}

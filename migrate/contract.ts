@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { defineContract } from '../shim/control/rpc.js';
+import { commandWordsMax, environmentMax } from './limits.js';
+import { moveEvent, moveRecord } from './record.js';
+
+const nothing = z.object({});
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'not a name');
+const addressValue = z.object({ host: z.string(), port: z.number().int().min(0).max(65_535) });
+const mover = z.enum(['criu', 'relink']);
+const move = z.object({ move: name, workload: name, mover });
+const processIdentity = z.object({ pid: z.number(), startTicks: z.string() });
+const bound = z.object({
+  epoch: z.number(),
+  streams: z.number(),
+  replayedBytes: z.object({ up: z.number(), down: z.number() }),
+});
+
+const workload = z.object({
+  name,
+  node: z.string(),
+  /** frozen: stopped by a move that has not ended. */
+  state: z.enum(['running', 'frozen', 'ended']),
+  exitCode: z.number().optional(),
+  pid: z.number(),
+  /** In a process-id namespace of its own, which CRIU needs. */
+  isolated: z.boolean(),
+  command: z.array(z.string()),
+  startedAt: z.string(),
+  moving: z.string().optional(),
+});
+
+/** What operators ask of a node's agent, and agents of each other. */
+export const agentContract = defineContract('holdfast-agent', 1, {
+  info: {
+    request: nothing,
+    reply: z.object({
+      node: z.string(),
+      pid: z.number(),
+      /** The same for two agents that see the same processes. */
+      machine: z.string(),
+      /** Its version, or why there is none. */
+      criu: z.object({ version: z.string().optional(), missing: z.string().optional() }),
+      workloads: z.number(),
+    }),
+  },
+  /** Starts an application together with its shim; replies when both run. */
+  run: {
+    request: z.object({
+      name,
+      command: z.array(z.string()).min(1).max(commandWordsMax),
+      cwd: z.string(),
+      env: z
+        .record(z.string(), z.string())
+        .refine((env) => Object.keys(env).length <= environmentMax, 'too many variables'),
+      listen: addressValue,
+    }),
+    reply: workload,
+  },
+  workloads: { request: nothing, reply: z.array(workload) },
+  /** SIGTERM, then SIGKILL; replies when the whole tree is gone. */
+  stop: { request: z.object({ name }), reply: z.object({ exitCode: z.number().optional() }) },
+  /** Moves a workload of this node; replies with the record however it went, once it has begun. */
+  move: { request: z.object({ name, to: z.string(), mover }), reply: moveRecord, event: moveEvent },
+
+  // From the source's agent to the target's, in this order. Each can be repeated.
+  /** May this workload come here? */
+  prepare: {
+    request: move.extend({ machine: z.string(), ports: z.array(addressValue) }),
+    reply: z.object({ address: z.string() }),
+  },
+  /** Makes the processes from the image and leaves them stopped. */
+  restore: { request: move, reply: processIdentity },
+  /** Lets the shim run and bind, then the application. */
+  bind: { request: move.extend({ shimPid: z.number() }), reply: bound },
+  /** Takes the shim off the link again, so that it is certain whether it was bound. */
+  park: { request: move, reply: nothing },
+  /** Kills what was restored. */
+  abandon: { request: move, reply: nothing },
+});
+
+export type AgentVerbs = (typeof agentContract)['verbs'];
+export type WorkloadInfo = z.infer<typeof workload>;
+export type RunRequest = z.infer<AgentVerbs['run']['request']>;
+export type MoveRequest = z.infer<AgentVerbs['move']['request']>;
+export type Bound = z.infer<typeof bound>;

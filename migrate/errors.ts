@@ -1,0 +1,46 @@
+import { CodedError, type ErrorSource, errorText } from '../shim/program/errors.js';
+
+export type MoveErrorCode =
+  // What was asked for.
+  | 'unknown-workload'
+  | 'unknown-node'
+  | 'same-node'
+  | 'workload-exists'
+  | 'workload-ended'
+  | 'move-in-progress'
+  | 'unknown-move'
+  // Who cannot be reached.
+  | 'agent-unreachable'
+  | 'proxy-unreachable'
+  | 'shim-unreachable'
+  // What preflight found.
+  | 'criu-missing'
+  | 'not-isolated'
+  | 'not-bound'
+  | 'port-taken'
+  | 'foreign-connection'
+  | 'state-not-shared'
+  | 'other-machine'
+  // What failed on the way.
+  | 'start-failed'
+  | 'detach-failed'
+  | 'dump-failed'
+  | 'restore-failed'
+  | 'bind-refused'
+  | 'bind-failed'
+  | 'sessions-differ'
+  | 'retire-failed'
+  | 'put-back-failed';
+
+/** Errors of starting and moving workloads. The text says what happened; the record of a move says what became of the source. */
+export class MoveError extends CodedError<MoveErrorCode> {
+  constructor(code: MoveErrorCode, message: string, options?: ErrorOptions & { readonly source?: ErrorSource }) {
+    super(code, options?.source ?? 'operator', message, options);
+  }
+
+  /** Puts a code on whatever was thrown, unless it has one of ours. */
+  static from(code: MoveErrorCode, what: string, cause: unknown): MoveError {
+    if (cause instanceof MoveError) return cause;
+    return new MoveError(code, `${what}: ${errorText(cause)}`, { cause });
+  }
+}

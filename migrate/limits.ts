@@ -1,0 +1,18 @@
+/** Time for a shim to answer, to detach, or for the init of a new workload to come up. */
+export const shimMsMax = 5_000;
+export const startMsMax = 10_000;
+/** Time for one run of CRIU: 64 GiB of memory at 1 GiB/s, twice over. */
+export const criuMsMax = 120_000;
+/** Time for the target to bind; after it the source is put back. */
+export const bindMsMax = 15_000;
+/** Time for a workload to end after SIGTERM, before SIGKILL. */
+export const stopMsMax = 5_000;
+/** Workloads of one agent. */
+export const workloadsMax = 1_000;
+/** Words and bytes of a command. */
+export const commandWordsMax = 1_000;
+export const environmentMax = 1_000;
+/** Greatest ghost file (deleted, still open) that goes along with an image. */
+export const ghostBytesMax = 256 * 1_048_576;
+/** How often process states are looked at while waiting for one: the kernel does not announce them to strangers. */
+export const pollMs = 2;

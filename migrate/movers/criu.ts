@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { errorText } from '../../shim/program/errors.js';
+import { MoveError, type MoveErrorCode } from '../errors.js';
+import { criuMsMax, ghostBytesMax, stopMsMax } from '../limits.js';
+import { processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
+
+const run = promisify(execFile);
+
+/**
+ * What both directions need. The tree is in the network namespace of its agent, as CRIU is, so CRIU leaves that alone and
+ * the copy gets the target's. After detach the only TCP is loopback: nothing on the wire could answer a frozen socket, so
+ * no packet filter has to lock it. Control groups differ between hosts and are the business of whoever runs the agent.
+ */
+const common = ['--tcp-established', '--network-lock', 'skip', '--manage-cgroups=ignore', '--file-locks', '-v3'];
+
+export type CriuState = { readonly version: string } | { readonly missing: string };
+
+/** Asks CRIU itself whether it works here. */
+export async function checkCriu(criu: string): Promise<CriuState> {
+  if (process.getuid?.() !== 0) return { missing: 'CRIU needs root' };
+  try {
+    await run(criu, ['check'], { timeout: criuMsMax });
+    const { stdout } = await run(criu, ['--version'], { timeout: criuMsMax });
+    return { version: /Version: (\S+)/.exec(stdout)?.[1] ?? 'unknown' };
+  } catch (error) {
+    return { missing: errorText(error).trim().split('\n').at(-1) ?? 'criu check failed' };
+  }
+}
+
+/**
+ * Stops the tree and writes the image. The tree is stopped by signal first and CRIU leaves it as it found it: with CRIU's own
+ * `--leave-stopped` its TCP sockets stay in repair mode, and after an abort every write to them would fail with EPERM. The
+ * copies come to life stopped as well: the application must not run before its sessions are bound.
+ * @throws {MoveError} dump-failed
+ */
+export async function dump(criu: string, pid: number, moveDirectory: string): Promise<void> {
+  await stopAll(pid);
+  const image = join(moveDirectory, 'image');
+  mkdirSync(image, { recursive: true, mode: 0o700 });
+  const log = join(moveDirectory, 'dump.log');
+  const ghosts = ['--ghost-limit', String(ghostBytesMax)];
+  const args = ['dump', '--tree', String(pid), '--images-dir', image, '--log-file', log, '--leave-running', ...ghosts];
+  await perform(criu, [...args, ...common], log, 'dump-failed');
+}
+
+async function stopAll(init: number): Promise<void> {
+  // Again and again: a process may have forked before its own signal arrived.
+  const stopped = () => {
+    const restless = processTree(init, true).filter((pid) => !['T', 'Z'].includes(processState(pid)?.state ?? 'Z'));
+    signal(restless, 'SIGSTOP');
+    return restless.length === 0;
+  };
+  if (await waitUntil(stopped, stopMsMax)) return;
+  throw new MoveError('dump-failed', `processes of the tree of ${init} did not stop within ${stopMsMax} ms`);
+}
+
+/**
+ * Makes the tree from the image.
+ * @returns the id of its first process
+ * @throws {MoveError} restore-failed
+ */
+export async function restore(criu: string, moveDirectory: string): Promise<{ pid: number; startTicks: string }> {
+  const pidFile = join(moveDirectory, 'restored.pid');
+  const log = join(moveDirectory, 'restore.log');
+  rmSync(pidFile, { force: true });
+  const image = join(moveDirectory, 'image');
+  const args = ['restore', '--images-dir', image, '--log-file', log, '--restore-detached', '--pidfile', pidFile];
+  await perform(criu, [...args, ...common], log, 'restore-failed');
+  const pid = Number(readOrNothing(pidFile));
+  const startTicks = processState(pid)?.startTicks;
+  if (startTicks === undefined)
+    throw new MoveError('restore-failed', `CRIU said it was done, and there is no process ${pid}`);
+  return { pid, startTicks };
+}
+
+async function perform(criu: string, args: readonly string[], log: string, code: MoveErrorCode): Promise<void> {
+  try {
+    await run(criu, args, { timeout: criuMsMax, cwd: '/' });
+  } catch (cause) {
+    const reason = lastErrors(readOrNothing(log) ?? '') || errorText(cause);
+    throw new MoveError(code, `${reason} (${log})`, { cause });
+  }
+}
+
+/** CRIU's log says why in the lines before the one that says that it failed. */
+export function lastErrors(log: string): string {
+  const errors = log.split('\n').flatMap((line) => /Error \(([^)]*)\): (.*)$/.exec(line)?.[2] ?? []);
+  const telling = errors.filter((text) => !/RLIMIT_NOFILE|FAILED\.$/.test(text));
+  return (telling.length > 0 ? telling : errors).slice(0, 2).join('; ');
+}

@@ -1,0 +1,90 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { pollMs } from '../limits.js';
+
+/** What proc(5) tells of processes. Everything here is gone or empty for a process that has ended. */
+export interface ProcessState {
+  /** R, S, D, T (stopped), Z ... */
+  readonly state: string;
+  readonly session: number;
+  /** Start time in clock ticks: with the process id, the identity of a process. */
+  readonly startTicks: string;
+}
+
+/** Fields 3, 6 and 22 of stat; the second, the name, may hold spaces and parentheses. */
+export function processState(pid: number): ProcessState | undefined {
+  const stat = readOrNothing(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { state: fields[0] ?? '', session: Number(fields[3]), startTicks: fields[19] ?? '' };
+}
+
+/** A zombie has ended: what is left of it is for its parent. */
+export function isAlive(pid: number, startTicks: string): boolean {
+  const found = processState(pid);
+  return found !== undefined && found.startTicks === startTicks && found.state !== 'Z' && found.state !== 'X';
+}
+
+/** The init of a workload and all that came from it: its process-id namespace, or else its session. */
+export function processTree(init: number, isolated: boolean): readonly number[] {
+  const wanted = isolated ? namespaceOf(init) : init;
+  if (wanted === undefined) return [];
+  const belongs = (pid: number) => (isolated ? namespaceOf(pid) : processState(pid)?.session) === wanted;
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter(belongs);
+}
+
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The member of a tree that has this id in the tree's own namespace. */
+export function outerPid(tree: readonly number[], inner: number): number | undefined {
+  return tree.find((pid) => innerPid(pid) === inner);
+}
+
+function innerPid(pid: number): number | undefined {
+  const ids = readOrNothing(`/proc/${pid}/status`)
+    ?.match(/^NSpid:\s+(.*)$/m)?.[1]
+    ?.split(/\s+/);
+  return ids === undefined ? undefined : Number(ids.at(-1));
+}
+
+/** Two agents with the same answer see the same processes under the same ids. */
+export function machineIdentity(): string {
+  const boot = readOrNothing('/proc/sys/kernel/random/boot_id')?.trim() ?? 'unknown';
+  return `${boot} ${namespaceOf(process.pid) ?? 'unknown'}`;
+}
+
+export function signal(pids: readonly number[], name: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name);
+    } catch {
+      // Ended in the meantime.
+    }
+  }
+}
+
+/** @returns whether it became true in time */
+export async function waitUntil(condition: () => boolean, waitMs: number): Promise<boolean> {
+  const deadlineMs = performance.now() + waitMs;
+  while (!condition()) {
+    if (performance.now() > deadlineMs) return false;
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+  return true;
+}
+
+export function readOrNothing(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

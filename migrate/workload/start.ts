@@ -1,0 +1,102 @@
+import { spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { MoveError } from '../errors.js';
+import { startMsMax, stopMsMax } from '../limits.js';
+import { isAlive, processState, processTree, readOrNothing, signal, waitUntil } from './process.js';
+import type { StoredWorkload } from './store.js';
+
+/**
+ * The first process of a workload: starts the shim, then the application; hands SIGTERM on, reaps what is left over, and
+ * writes the application's exit status to a file, for whoever is its agent by then. In a process-id namespace of its own it
+ * is process 1, and its end ends them all. /proc is the machine's, so the id it reads there is the one its agent sees.
+ */
+const initScript = `
+node=$1 shim=$2 dir=$3 cwd=$4
+shift 4
+asked= app_pid=
+trap 'asked=1; [ -z "$app_pid" ] || kill -TERM "$app_pid" 2>/dev/null' TERM INT HUP
+read -r pid rest </proc/self/stat
+echo "$pid" >"$dir/pid.new" && mv "$dir/pid.new" "$dir/pid"
+"$node" "$shim" --config "$dir/shim.yaml" >>"$dir/shim.log" 2>&1 &
+shim_pid=$!
+while [ ! -S "$dir/shim.sock" ]; do
+  kill -0 $shim_pid 2>/dev/null || exit 125
+  sleep 0.02
+done
+(cd "$cwd" && exec "$@") >>"$dir/app.log" 2>&1 &
+app_pid=$!
+[ -z "$asked" ] || kill -TERM $app_pid
+: >"$dir/started"
+while kill -0 $app_pid 2>/dev/null; do
+  wait $app_pid
+  status=$?
+done
+echo "$status" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
+kill -TERM $shim_pid 2>/dev/null
+wait $shim_pid
+exit "$status"
+`;
+
+export interface StartOptions {
+  readonly directory: string;
+  readonly command: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Options of the shim, as in its YAML file. */
+  readonly shim: Readonly<Record<string, string | boolean>>;
+  /** Needs root. */
+  readonly isolated: boolean;
+}
+
+const shimProgram = new URL('../../shim/main.js', import.meta.url).pathname;
+
+/**
+ * Starts a tree that does not depend on this process: a session of its own, no pipe in between.
+ * @returns once the shim listens and the application has been started
+ * @throws {MoveError} start-failed
+ */
+export async function startTree(options: StartOptions): Promise<Pick<StoredWorkload, 'pid' | 'startTicks'>> {
+  const { directory } = options;
+  writeFileSync(join(directory, 'shim.yaml'), stringify(options.shim), { mode: 0o600 });
+  const init = ['sh', '-c', initScript, 'holdfast-init', process.execPath, shimProgram, directory, options.cwd];
+  // setsid comes after the fork: CRIU refuses a tree whose session leader is outside.
+  const words = [...(options.isolated ? ['unshare', '--pid', '--fork', 'setsid'] : []), ...init, ...options.command];
+  const [file = '', ...args] = words;
+  const child = spawn(file, args, { cwd: '/', detached: true, stdio: 'ignore', env: environment(options.env) });
+  child.unref();
+  const failed = new Promise<boolean>((resolve) => child.once('error', () => resolve(false)));
+  const ready = () => existsSync(join(directory, 'started'));
+  const ended = () => child.exitCode !== null || child.signalCode !== null;
+  const up = await Promise.race([failed, waitUntil(() => ready() || ended(), startMsMax)]);
+  const pid = Number(readOrNothing(join(directory, 'pid')));
+  const startTicks = processState(pid)?.startTicks;
+  if (up && ready() && startTicks !== undefined) return { pid, startTicks };
+  if (startTicks !== undefined) signal(processTree(pid, options.isolated), 'SIGKILL');
+  const log = readOrNothing(join(directory, 'shim.log'))?.trim().split('\n').at(-1);
+  throw new MoveError('start-failed', `the shim did not start: ${log || `${file} failed`}`);
+}
+
+/** Holdfast's own variables are for its own programs: they would win over the shim's file. io_uring cannot be frozen. */
+function environment(env: Readonly<Record<string, string>>): Record<string, string> {
+  const kept = Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_'));
+  return { PATH: process.env.PATH ?? '/usr/bin:/bin', ...Object.fromEntries(kept), UV_USE_IO_URING: '0' };
+}
+
+/** SIGTERM to the application; after a while SIGKILL to all. */
+export async function stopTree(workload: StoredWorkload): Promise<void> {
+  const gone = () => !isAlive(workload.pid, workload.startTicks);
+  if (gone()) return;
+  signal([workload.pid], 'SIGTERM');
+  if (await waitUntil(gone, stopMsMax)) return;
+  await killTree(workload);
+}
+
+/** @returns whether nothing is left of it */
+export async function killTree(workload: Pick<StoredWorkload, 'pid' | 'startTicks' | 'isolated'>): Promise<boolean> {
+  const gone = () => !isAlive(workload.pid, workload.startTicks);
+  if (gone()) return true;
+  signal(processTree(workload.pid, workload.isolated), 'SIGKILL');
+  return waitUntil(gone, stopMsMax);
+}

@@ -1,0 +1,122 @@
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { loadYaml } from '../../shim/program/config.js';
+import { isAlive, processState, readOrNothing } from './process.js';
+
+const stored = z.object({
+  name: z.string(),
+  /** The one agent that may change this. */
+  node: z.string(),
+  /** The init of the tree, as its agent sees it. */
+  pid: z.number(),
+  startTicks: z.string(),
+  isolated: z.boolean(),
+  command: z.array(z.string()),
+  startedAt: z.string(),
+  /** A move that has begun and has not ended, and the epoch it began with. */
+  moving: z
+    .object({ move: z.string(), to: z.string(), mover: z.enum(['criu', 'relink']), epoch: z.number() })
+    .optional(),
+});
+
+const processIdentity = z.object({ pid: z.number(), startTicks: z.string() });
+export type ProcessIdentity = z.infer<typeof processIdentity>;
+
+export type StoredWorkload = z.infer<typeof stored>;
+
+/**
+ * The directory that all nodes share: one directory for each workload, with its sockets, logs, images and what agents
+ * must remember. Only its owner may look inside: images hold the memory of applications.
+ */
+export class Store {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = join(resolve(root), 'workloads');
+    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    chmodSync(this.#root, 0o700);
+  }
+
+  /** @returns undefined when there is no such workload */
+  read(name: string): StoredWorkload | undefined {
+    const file = join(this.directory(name), 'workload.json');
+    return readOrNothing(file) === undefined ? undefined : loadYaml(file, stored);
+  }
+
+  /** Whole or not at all, whatever happens in between. */
+  write(workload: StoredWorkload): void {
+    this.#replace(join(this.directory(workload.name), 'workload.json'), `${JSON.stringify(workload)}\n`);
+  }
+
+  all(): readonly StoredWorkload[] {
+    return readdirSync(this.#root).flatMap((name) => this.read(name) ?? []);
+  }
+
+  create(name: string): string {
+    const directory = this.directory(name);
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory, { mode: 0o700 });
+    return directory;
+  }
+
+  directory(name: string): string {
+    return join(this.#root, name);
+  }
+
+  controlSocket(name: string): string {
+    return join(this.directory(name), 'shim.sock');
+  }
+
+  /** What the init writes when the application has ended. */
+  exitCode(name: string): number | undefined {
+    const text = readOrNothing(join(this.directory(name), 'exit'));
+    return text === undefined ? undefined : Number(text);
+  }
+
+  /** Where one move keeps its image, CRIU's logs and its record. */
+  moveDirectory(name: string, move: string): string {
+    return join(this.directory(name), 'moves', move);
+  }
+
+  openMove(name: string, move: string): string {
+    const directory = this.moveDirectory(name, move);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    return directory;
+  }
+
+  hasMove(name: string, move: string): boolean {
+    return existsSync(this.moveDirectory(name, move));
+  }
+
+  /** What the target made from the image. */
+  readCopy(name: string, move: string): ProcessIdentity | undefined {
+    const file = join(this.moveDirectory(name, move), 'copy.json');
+    return readOrNothing(file) === undefined ? undefined : loadYaml(file, processIdentity);
+  }
+
+  writeCopy(name: string, move: string, copy: ProcessIdentity): void {
+    this.#replace(join(this.moveDirectory(name, move), 'copy.json'), JSON.stringify(copy));
+  }
+
+  /** An image holds the application's memory and is of no use after the move. */
+  removeImage(name: string, move: string): void {
+    rmSync(join(this.moveDirectory(name, move), 'image'), { recursive: true, force: true });
+  }
+
+  writeRecord(name: string, move: string, record: unknown): void {
+    this.#replace(join(this.moveDirectory(name, move), 'record.json'), `${JSON.stringify(record, undefined, 2)}\n`);
+  }
+
+  #replace(file: string, content: string): void {
+    writeFileSync(`${file}.new`, content, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  }
+}
+
+export type WorkloadLife = 'running' | 'frozen' | 'ended';
+
+export function lifeOf(workload: StoredWorkload): WorkloadLife {
+  if (!isAlive(workload.pid, workload.startTicks)) return 'ended';
+  return processState(workload.pid)?.state === 'T' ? 'frozen' : 'running';
+}

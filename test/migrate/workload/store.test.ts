@@ -1,0 +1,62 @@
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { processState } from '../../../migrate/workload/process.js';
+import { lifeOf, Store } from '../../../migrate/workload/store.js';
+
+const workload = {
+  name: 'orders',
+  node: 'node-a',
+  pid: process.pid,
+  startTicks: processState(process.pid)?.startTicks ?? '',
+  isolated: false,
+  command: ['sleep'],
+  startedAt: '2026-01-01T00:00:00.000Z',
+};
+
+t.test('a workload is read as it was written, and only its owner may look', async (t) => {
+  const root = t.testdir();
+  const store = new Store(root);
+  store.create('orders');
+  store.write(workload);
+  t.same(store.read('orders'), workload);
+  t.same(new Store(root).all(), [workload]);
+  t.equal(store.read('other'), undefined);
+  t.equal(statSync(join(root, 'workloads')).mode & 0o777, 0o700);
+  t.equal(statSync(store.directory('orders')).mode & 0o777, 0o700);
+});
+
+t.test('a new workload finds nothing of an old one of the same name', async (t) => {
+  const store = new Store(t.testdir());
+  writeFileSync(join(store.create('orders'), 'exit'), '7\n');
+  t.equal(store.exitCode('orders'), 7);
+  store.create('orders');
+  t.equal(store.exitCode('orders'), undefined);
+});
+
+t.test('a file that is not what it should be is an error that names it', async (t) => {
+  const store = new Store(t.testdir());
+  writeFileSync(join(store.create('orders'), 'workload.json'), '{"name": "orders", "node": 5}');
+  t.throws(() => store.read('orders'), { code: 'bad-file', message: /workload.json: node: / });
+});
+
+t.test('the image of a move is removed, its record and logs stay', async (t) => {
+  const store = new Store(t.testdir());
+  store.create('orders');
+  const directory = store.openMove('orders', 'm1');
+  mkdirSync(join(directory, 'image'));
+  store.writeRecord('orders', 'm1', { outcome: 'moved' });
+  store.writeCopy('orders', 'm1', { pid: 5, startTicks: '6' });
+  store.removeImage('orders', 'm1');
+  t.throws(() => statSync(join(directory, 'image')));
+  t.ok(statSync(join(directory, 'record.json')));
+  t.same(store.readCopy('orders', 'm1'), { pid: 5, startTicks: '6' });
+  t.equal(store.readCopy('orders', 'm2'), undefined);
+  t.ok(store.hasMove('orders', 'm1'));
+});
+
+t.test('a process id that now belongs to another process counts as ended', async (t) => {
+  t.equal(lifeOf(workload), 'running');
+  t.equal(lifeOf({ ...workload, startTicks: '1' }), 'ended');
+  t.equal(lifeOf({ ...workload, pid: 2 ** 22 + 1 }), 'ended');
+});
