@@ -11,7 +11,7 @@ import {
   stepPlan,
   type Undo,
 } from './plan.js';
-import { blackoutOf, type MoveEvent, type MoveRecord, type MoverName } from './record.js';
+import { blackoutOf, type MoveEvent, type MoveRecord, type MoverName, roundMs } from './record.js';
 import { bind } from './steps/bind.js';
 import { attach, detach } from './steps/detach.js';
 import { freeze, thaw } from './steps/freeze.js';
@@ -87,8 +87,9 @@ function report(action: PlanAction, emit: (event: MoveEvent) => void, times: Pha
       emit({ kind: 'undo', undo: action.undo });
       return;
     case 'note': {
-      times.push(action.time);
-      const { phase, ms } = action.time;
+      const { phase } = action.time;
+      const ms = roundMs(action.time.ms);
+      times.push({ phase, ms });
       emit(
         action.error === undefined ? { kind: 'done', phase, ms } : { kind: 'failed', phase, ms, error: action.error },
       );

@@ -62,7 +62,7 @@ const dark = ['detach', 'freeze', 'transfer', 'restore', 'bind'] as const;
 /** Blackout by phase; phases that a mover does not have count 0. */
 export function blackoutOf(phases: MoveRecord['phases']): MoveRecord['blackoutMs'] {
   const ms = (name: string) => phases.find(({ phase }) => phase === name)?.ms ?? 0;
-  const total = dark.reduce((sum, name) => sum + ms(name), 0);
+  const total = roundMs(dark.reduce((sum, name) => sum + ms(name), 0));
   return {
     total,
     detach: ms('detach'),
@@ -71,4 +71,9 @@ export function blackoutOf(phases: MoveRecord['phases']): MoveRecord['blackoutMs
     restore: ms('restore'),
     bind: ms('bind'),
   };
+}
+
+/** To a hundredth: what is shown need not be longer. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 100) / 100;
 }
