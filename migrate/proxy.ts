@@ -2,6 +2,12 @@ import { proxyContract, type SessionRow, type WorkloadRow } from '../proxy/contr
 import { type ControlTarget, callControl } from '../shim/control/rpc-client.js';
 import { MoveError } from './errors.js';
 
+/** The name of a workload, and which life of its shim. */
+export interface Life {
+  readonly name: string;
+  readonly instance: string;
+}
+
 /** What moves ask of the proxy. */
 export class ProxyView {
   readonly #target: ControlTarget;
@@ -15,14 +21,20 @@ export class ProxyView {
     return this.#ask(async () => (await callControl(proxyContract, this.#target, 'workloads', {})).workloads);
   }
 
-  async workload(name: string): Promise<WorkloadRow | undefined> {
-    return (await this.workloads()).find((row) => row.name === name);
+  /**
+   * One life of a workload. The sessions of an earlier one, whose shim was restarted, may still be held under the same name.
+   * @throws {MoveError} proxy-unreachable
+   */
+  async workload({ name, instance }: Life): Promise<WorkloadRow | undefined> {
+    return (await this.workloads()).find((row) => row.name === name && row.instance === instance);
   }
 
-  /** Of one workload, or of all. @throws {MoveError} proxy-unreachable */
-  async sessions(workload?: string): Promise<readonly SessionRow[]> {
-    const request = workload === undefined ? {} : { workload };
-    return this.#ask(async () => (await callControl(proxyContract, this.#target, 'sessions', request)).sessions);
+  /** Of one life of a workload, or of all. @throws {MoveError} proxy-unreachable */
+  async sessions(life?: Life): Promise<readonly SessionRow[]> {
+    const request = life === undefined ? {} : { workload: life.name };
+    const ask = () => callControl(proxyContract, this.#target, 'sessions', request);
+    const { sessions } = await this.#ask(ask);
+    return sessions.filter(({ instance }) => life === undefined || instance === life.instance);
   }
 
   async #ask<T>(question: () => Promise<T>): Promise<T> {

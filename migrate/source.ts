@@ -138,7 +138,7 @@ async function recover(
   moving: NonNullable<StoredWorkload['moving']>,
 ): Promise<void> {
   const context = contextOf(node, workload, moving, moving.move);
-  const now = await context.proxy.workload(workload.name);
+  const now = await context.proxy.workload({ name: workload.name, instance: moving.instance });
   const copy = node.store.readCopy(workload.name, moving.move);
   if (
     now !== undefined &&

@@ -26,7 +26,7 @@ async function makeCertain(context: MoveContext, cause: unknown): Promise<Bound>
   const agent = need(context.found.agent, 'the agent');
   const { row } = need(context.found.before, 'the proxy');
   await agent.call('park', moveNames(context)).catch(() => undefined);
-  const now = await context.proxy.workload(context.workload.name).catch(() => undefined);
+  const now = await context.proxy.workload(row).catch(() => undefined);
   const failure = fromTarget(cause, context.target.node);
   if (now === undefined || now.epoch <= row.epoch) throw failure;
   try {

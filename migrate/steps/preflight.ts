@@ -10,15 +10,16 @@ import { lifeOf } from '../workload/store.js';
 /** Finds every reason against the move that can be found while the application still runs. */
 export async function preflight(context: MoveContext): Promise<void> {
   const { workload, mover, target } = context;
-  const life = lifeOf(workload);
-  if (life !== 'running') throw new MoveError('workload-ended', `${workload.name} is ${life}`);
+  const state = lifeOf(workload);
+  if (state !== 'running') throw new MoveError('workload-ended', `${workload.name} is ${state}`);
   const status = await context.shim.status();
-  const row = await context.proxy.workload(workload.name);
+  const life = { name: workload.name, instance: status.instance };
+  const row = await context.proxy.workload(life);
   if (status.state !== 'bound' || row?.state !== 'bound') {
     const why = status.reason ?? row?.why ?? '';
     throw new MoveError('not-bound', `the shim of ${workload.name} is ${status.state}, not bound ${why}`.trim());
   }
-  const sessions = await context.proxy.sessions(workload.name);
+  const sessions = await context.proxy.sessions(life);
   context.found.before = { row, sessions, shimPid: status.pid };
   if (mover === 'criu') await checkSource(context);
   const ports = mover === 'criu' ? checkSockets(context) : [];
@@ -34,7 +35,10 @@ export async function preflight(context: MoveContext): Promise<void> {
     throw fromTarget(cause, target.node);
   }
   const { name } = workload;
-  context.store.write({ ...workload, moving: { move: context.move, to: target.node, mover, epoch: row.epoch } });
+  context.store.write({
+    ...workload,
+    moving: { move: context.move, to: target.node, mover, instance: row.instance, epoch: row.epoch },
+  });
   context.log.info({ workload: name, to: target.node, sessions: sessions.length }, 'ready to move');
 }
 

@@ -5,10 +5,11 @@ import type { SessionRecord } from '../record.js';
 
 /** Asks the proxy whether every session is the one it was. What differs is reported: the target owns them already. */
 export async function verify(context: MoveContext): Promise<void> {
-  const { proxy, workload, found } = context;
+  const { proxy, found } = context;
   const bound = need(found.bound, 'the bind');
-  const row = await proxy.workload(workload.name);
-  found.after = { row, sessions: await proxy.sessions(workload.name) };
+  const life = need(found.before, 'the proxy').row;
+  const row = await proxy.workload(life);
+  found.after = { row, sessions: await proxy.sessions(life) };
   if (row?.epoch !== bound.epoch) {
     throw new MoveError('sessions-differ', `the proxy knows epoch ${row?.epoch ?? 'none'}, the shim ${bound.epoch}`);
   }

@@ -14,9 +14,15 @@ const stored = z.object({
   isolated: z.boolean(),
   command: z.array(z.string()),
   startedAt: z.string(),
-  /** A move that has begun and has not ended, and the epoch it began with. */
+  /** A move that has begun and has not ended; which life of the shim it moves, and the epoch it began with. */
   moving: z
-    .object({ move: z.string(), to: z.string(), mover: z.enum(['criu', 'relink']), epoch: z.number() })
+    .object({
+      move: z.string(),
+      to: z.string(),
+      mover: z.enum(['criu', 'relink']),
+      instance: z.string(),
+      epoch: z.number(),
+    })
     .optional(),
 });
 

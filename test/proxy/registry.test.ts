@@ -1,7 +1,7 @@
 import net from 'node:net';
 import t, { type Test } from 'tap';
 import { decodeRejected, decodeResume, type Epoch, encodeRejected, encodeResume } from '../../shim/link/index.js';
-import { Gate, type GateOptions, portOf, TestDriver, TestShim, until } from './gate.js';
+import { Gate, type GateOptions, type MemoryDatabase, portOf, TestDriver, TestShim, until } from './gate.js';
 
 async function gate(t: Test, options?: GateOptions): Promise<Gate> {
   const made = await new Gate(options).start();
@@ -19,51 +19,56 @@ async function shim(
   return made;
 }
 
-t.test('bytes cross in both directions, and half-close is passed on', async (t) => {
-  const proxy = await gate(t);
-  const app = await shim(t, proxy);
+interface Talk {
+  readonly proxy: Gate;
+  readonly app: TestShim;
+  readonly driver: TestDriver;
+  readonly database: MemoryDatabase;
+}
+
+/** A proxy, a bound shim and a driver that has said `x`. */
+async function talk(t: Test, options?: GateOptions): Promise<Talk> {
+  const proxy = await gate(t, options);
+  const app = await shim(t, proxy, options?.linkLimits === undefined ? {} : { linkLimits: options.linkLimits });
   await app.dialer.attach();
   const driver = new TestDriver(app.port);
-  driver.socket.write('select');
-  await until(() => proxy.databases[0]?.text === 'select');
-  proxy.databases[0]?.say('rows');
+  driver.socket.write('x');
+  await until(() => proxy.databases[0]?.text === 'x');
+  const [database] = proxy.databases;
+  if (database === undefined) throw new Error('no session');
+  return { proxy, app, driver, database };
+}
+
+t.test('bytes cross in both directions, and half-close is passed on', async (t) => {
+  const { app, driver, database } = await talk(t);
+  database.say('rows');
   await until(() => driver.heard === 'rows');
   driver.socket.end();
   t.equal(await driver.closed, 'closed');
-  t.equal(proxy.databases[0]?.ended, true);
+  t.equal(database.ended, true);
   await until(() => app.dialer.link.streamCount === 0);
 });
 
 t.test('a cut link is bound again by itself, and what was said meanwhile arrives', async (t) => {
-  const proxy = await gate(t);
-  const app = await shim(t, proxy);
-  await app.dialer.attach();
-  const driver = new TestDriver(app.port);
-  driver.socket.write('one ');
-  await until(() => proxy.databases[0]?.text === 'one ');
+  const { proxy, app, driver, database } = await talk(t);
   app.cut();
   driver.socket.write('two');
-  proxy.databases[0]?.say('answer');
-  await until(() => proxy.databases[0]?.text === 'one two' && driver.heard === 'answer');
+  database.say('answer');
+  await until(() => database.text === 'xtwo' && driver.heard === 'answer');
   t.equal(app.dialer.epoch, 2);
   t.equal(proxy.databases.length, 1, 'the database saw one session');
 });
 
 t.test('detach keeps driver and database connected; attach takes them up where they were', async (t) => {
-  const proxy = await gate(t);
-  const app = await shim(t, proxy);
-  await app.dialer.attach();
-  const driver = new TestDriver(app.port);
-  driver.socket.write('before ');
-  await until(() => proxy.databases[0]?.text === 'before ');
+  const { proxy, app, driver, database } = await talk(t);
   await app.dialer.detach();
   await until(() => proxy.registry.workloads[0]?.state.kind === 'held');
   t.match(proxy.registry.workloads[0]?.state, { kind: 'held', why: 'detached' });
   driver.socket.write('during');
-  proxy.databases[0]?.say('late answer');
+  database.say('late answer');
   const attached = await app.dialer.attach({ localAddress: '127.0.0.9' });
   t.match(attached, { epoch: 2, streams: 1, address: '127.0.0.9' });
-  await until(() => proxy.databases[0]?.text === 'before during' && driver.heard === 'late answer');
+  await until(() => database.text === 'xduring' && driver.heard === 'late answer');
   t.match(proxy.registry.workloads[0]?.state, { kind: 'bound', attachment: { address: '127.0.0.9' } });
 });
 
@@ -96,31 +101,21 @@ t.test('a slow driver stops the database, a slow database stops the driver, and 
 });
 
 t.test('the database ending a session ends the driver connection, after the last bytes', async (t) => {
-  const proxy = await gate(t);
-  const app = await shim(t, proxy);
-  await app.dialer.attach();
-  const driver = new TestDriver(app.port);
-  driver.socket.write('x');
-  await until(() => proxy.databases[0]?.text === 'x');
-  proxy.databases[0]?.say('ORA-00028');
-  proxy.databases[0]?.events.closed(undefined);
+  const { proxy, app, driver, database } = await talk(t);
+  database.say('ORA-00028');
+  database.events.closed(undefined);
   await driver.closed;
   t.equal(driver.heard, 'ORA-00028');
   await until(() => app.dialer.link.streamCount === 0 && proxy.registry.workloads[0]?.sessions().length === 0);
 });
 
 t.test('a driver that breaks off ends its database session, also while the link is away', async (t) => {
-  const proxy = await gate(t);
-  const app = await shim(t, proxy);
-  await app.dialer.attach();
-  const driver = new TestDriver(app.port);
-  driver.socket.write('x');
-  await until(() => proxy.databases[0]?.text === 'x');
+  const { proxy, app, driver, database } = await talk(t);
   await app.dialer.detach();
   driver.socket.resetAndDestroy();
   await driver.closed;
   await app.dialer.attach();
-  await until(() => proxy.databases[0]?.destroyed === true || proxy.databases[0]?.ended === true);
+  await until(() => database.destroyed === true || database.ended === true);
   await until(() => app.dialer.link.streamCount === 0);
   t.equal(proxy.registry.workloads[0]?.sessions().length, 0);
 });
@@ -148,13 +143,8 @@ t.test(
 );
 
 t.test('the hold of an open transaction lasts as long as its own budget', async (t) => {
-  const proxy = await gate(t, { budgets: { idleMs: 1_000, inTransactionMs: 50_000 } });
-  const app = await shim(t, proxy);
-  await app.dialer.attach();
-  const driver = new TestDriver(app.port);
-  driver.socket.write('x');
-  await until(() => proxy.databases[0]?.text === 'x');
-  if (proxy.databases[0] !== undefined) proxy.databases[0].transaction = 'open';
+  const { proxy, app, database } = await talk(t, { budgets: { idleMs: 1_000, inTransactionMs: 50_000 } });
+  database.transaction = 'open';
   await app.dialer.detach();
   await until(() => proxy.registry.workloads[0]?.state.kind === 'held');
   const [workload] = proxy.registry.workloads;
@@ -164,12 +154,7 @@ t.test('the hold of an open transaction lasts as long as its own budget', async 
 });
 
 t.test('of two copies of one image that bind, the second is refused and the first goes on', async (t) => {
-  const proxy = await gate(t);
-  const app = await shim(t, proxy);
-  await app.dialer.attach();
-  const driver = new TestDriver(app.port);
-  driver.socket.write('a');
-  await until(() => proxy.databases[0]?.text === 'a');
+  const { proxy, app, driver, database } = await talk(t);
   await app.dialer.detach();
   await app.dialer.attach();
   // What the second copy says is to the letter what the first one said.
@@ -180,17 +165,12 @@ t.test('of two copies of one image that bind, the second is refused and the firs
   await new Promise((resolve) => copy.once('close', resolve));
   t.match(decodeRejected(Buffer.concat(answer).subarray(24)), { verdict: 'stale-epoch' });
   driver.socket.write('b');
-  await until(() => proxy.databases[0]?.text === 'ab');
+  await until(() => database.text === 'xb');
   t.equal(app.dialer.state.kind, 'bound');
 });
 
 t.test('a bind is exclusive: what the fenced connection still sends reaches nothing', async (t) => {
-  const proxy = await gate(t);
-  const app = await shim(t, proxy);
-  await app.dialer.attach();
-  const driver = new TestDriver(app.port);
-  driver.socket.write('a');
-  await until(() => proxy.databases[0]?.text === 'a');
+  const { proxy, app, driver, database } = await talk(t);
   const [former] = app.wires;
   // The former connection stays open at the shim's end, as one does behind a network that has gone silent.
   former?.removeAllListeners('close');
@@ -203,7 +183,7 @@ t.test('a bind is exclusive: what the fenced connection still sends reaches noth
   await until(() => proxy.registry.workloads[0]?.epoch === 2);
   driver.socket.write('b');
   await new Promise((resolve) => former?.once('close', resolve));
-  t.equal(proxy.databases[0]?.text, 'a');
+  t.equal(database.text, 'x');
   copy.destroy();
 });
 
