@@ -6,6 +6,8 @@ import { errorText } from '../../shim/program/errors.js';
 import { MoveError, type MoveErrorCode } from '../errors.js';
 import { criuMsMax, ghostBytesMax, stopMsMax } from '../limits.js';
 import { processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
+import { killTree } from '../workload/start.js';
+import type { ProcessIdentity } from '../workload/store.js';
 
 const run = promisify(execFile);
 
@@ -26,7 +28,7 @@ export async function checkCriu(criu: string): Promise<CriuState> {
     const { stdout } = await run(criu, ['--version'], { timeout: criuMsMax });
     return { version: /Version: (\S+)/.exec(stdout)?.[1] ?? 'unknown' };
   } catch (error) {
-    return { missing: errorText(error).trim().split('\n').at(-1) ?? 'criu check failed' };
+    return { missing: exitText(error) };
   }
 }
 
@@ -58,36 +60,56 @@ async function stopAll(init: number): Promise<void> {
 }
 
 /**
- * Makes the tree from the image.
+ * Makes the tree from the image. When that fails nothing of it is left.
  * @returns the id of its first process
  * @throws {MoveError} restore-failed
  */
-export async function restore(criu: string, moveDirectory: string): Promise<{ pid: number; startTicks: string }> {
+export async function restore(criu: string, moveDirectory: string): Promise<ProcessIdentity> {
   const pidFile = join(moveDirectory, 'restored.pid');
   const log = join(moveDirectory, 'restore.log');
   rmSync(pidFile, { force: true });
   const image = join(moveDirectory, 'image');
   const args = ['restore', '--images-dir', image, '--log-file', log, '--restore-detached', '--pidfile', pidFile];
-  await perform(criu, [...args, ...common], log, 'restore-failed');
-  const pid = Number(readOrNothing(pidFile));
+  try {
+    await perform(criu, [...args, ...common], log, 'restore-failed');
+  } catch (error) {
+    const half = restored(pidFile);
+    if (half !== undefined) await killTree({ ...half, isolated: true });
+    throw error;
+  }
+  const copy = restored(pidFile);
+  if (copy === undefined)
+    throw new MoveError('restore-failed', `CRIU said it was done, and there is no process (${log})`);
+  return copy;
+}
+
+function restored(pidFile: string): ProcessIdentity | undefined {
+  const pid = Number(readOrNothing(pidFile) ?? Number.NaN);
   const startTicks = processState(pid)?.startTicks;
-  if (startTicks === undefined)
-    throw new MoveError('restore-failed', `CRIU said it was done, and there is no process ${pid}`);
-  return { pid, startTicks };
+  return startTicks === undefined ? undefined : { pid, startTicks };
 }
 
 async function perform(criu: string, args: readonly string[], log: string, code: MoveErrorCode): Promise<void> {
   try {
     await run(criu, args, { timeout: criuMsMax, cwd: '/' });
   } catch (cause) {
-    const reason = lastErrors(readOrNothing(log) ?? '') || errorText(cause);
+    const reason = lastErrors(readOrNothing(log) ?? '') || exitText(cause);
     throw new MoveError(code, `${reason} (${log})`, { cause });
   }
+}
+
+/** Without the command line, which is long and says nothing to people. */
+function exitText(cause: unknown): string {
+  if (typeof cause !== 'object' || cause === null || !('stderr' in cause) || !('code' in cause))
+    return errorText(cause);
+  return String(cause.stderr).trim().split('\n').at(-1) || `CRIU ended with ${cause.code ?? 'a signal'}`;
 }
 
 /** CRIU's log says why in the lines before the one that says that it failed. */
 export function lastErrors(log: string): string {
   const errors = log.split('\n').flatMap((line) => /Error \(([^)]*)\): (.*)$/.exec(line)?.[2] ?? []);
-  const telling = errors.filter((text) => !/RLIMIT_NOFILE|FAILED\.$/.test(text));
-  return (telling.length > 0 ? telling : errors).slice(0, 2).join('; ');
+  // It says this always, when it may not raise its own limit of open files.
+  const own = errors.filter((text) => !text.includes('RLIMIT_NOFILE'));
+  const telling = own.filter((text) => !text.endsWith('FAILED.'));
+  return (telling.length > 0 ? telling : own).slice(0, 2).join('; ');
 }

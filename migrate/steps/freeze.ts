@@ -1,4 +1,4 @@
-import { existsSync, linkSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import type { MoveContext } from '../context.js';
 import { dump } from '../movers/criu.js';
 import { processTree, signal } from '../workload/process.js';
@@ -6,8 +6,8 @@ import { processTree, signal } from '../workload/process.js';
 /** Stops the tree and writes its image. */
 export async function freeze(context: MoveContext): Promise<void> {
   const { store, workload, move, criu } = context;
-  keepSocket(context);
   await dump(criu, workload.pid, store.openMove(workload.name, move));
+  setSocketAside(context);
 }
 
 /** Undo: the source goes on at the instruction where it was stopped. */
@@ -19,13 +19,12 @@ export async function thaw(context: MoveContext): Promise<void> {
 }
 
 /**
- * The copy puts a socket of its own in the place of the source's. A second name keeps the source's alive for the case that
- * the source has to be put back.
+ * The copy makes a socket file of its own. The source's must be out of its way, and by renaming: once unlinked, even with
+ * another hard link left, CRIU takes the socket for deleted and leaves it out of the next image.
  */
-function keepSocket({ store, workload }: MoveContext): void {
+function setSocketAside({ store, workload }: MoveContext): void {
   const socket = store.controlSocket(workload.name);
-  dropSpareSocket(socket);
-  linkSync(socket, spareName(socket));
+  renameSync(socket, spareName(socket));
 }
 
 export function dropSpareSocket(socket: string): void {
