@@ -10,6 +10,7 @@ import {
   LinkError,
   type LinkLimits,
   protocolVersion,
+  type Resume,
 } from '../shim/link/index.js';
 import { LinkSocket } from '../shim/link/socket.js';
 import type { ProxyLimits } from './limits.js';
@@ -95,7 +96,8 @@ export class LinkListener {
         if (type !== frameTypes.resume)
           throw new LinkError('link-unexpected-frame', `control frame ${type} before RESUME`);
         shaken();
-        const answer = registry.bind(decodeResume(payload), link, address);
+        const resume = readResume(payload);
+        const answer = 'verdict' in resume ? resume : registry.bind(resume, link, address);
         if ('verdict' in answer) this.#reject(link, answer, address);
         else workload = answer;
       } else if (type === frameTypes.confirm) workload.confirm(link, decodeConfirm(payload));
@@ -116,5 +118,15 @@ export class LinkListener {
     this.#options.log.warn({ address, ...refusal }, 'a link was refused');
     const retryAfterMs = refusal.verdict === 'try-later' ? this.#options.limits.tryLaterMs : 0;
     link.closeAfter(encodeRejected({ version: protocolVersion, ...refusal, retryAfterMs }));
+  }
+}
+
+/** A shim of another version keeps its drivers and comes again: one of the two is about to be upgraded. */
+function readResume(payload: Buffer): Resume | Refusal {
+  try {
+    return decodeResume(payload);
+  } catch (error) {
+    if (!(error instanceof LinkError) || error.code !== 'link-version') throw error;
+    return { verdict: 'try-later', reason: error.message };
   }
 }

@@ -161,7 +161,7 @@ export class Dialer {
         this.#dial();
         break;
       case 'hang-up':
-        this.#hangUp();
+        this.#hangUp(action.sayDetach);
         break;
       case 'send-resume':
         this.#sendResume();
@@ -199,11 +199,11 @@ export class Dialer {
     this.#socket = attempt;
   }
 
-  #hangUp(): void {
+  #hangUp(sayDetach: boolean): void {
     const socket = this.#socket;
     this.#socket = undefined;
     this.#link.detach();
-    if (this.#link.streamCount > 0 && this.#raw?.connecting === false) socket?.closeWith(frameTypes.detach);
+    if (sayDetach) socket?.closeWith(frameTypes.detach);
     else socket?.destroy();
   }
 

@@ -21,7 +21,7 @@ export type Position = number;
 
 export type ErrorSource = 'frontend' | 'proxy' | 'backend' | 'operator';
 
-/** Version of the protocol. A peer of another major version gets REJECTED with what this end speaks. */
+/** Version of the protocol. A shim of another version gets REJECTED `try-later`, with the version this end speaks. */
 export const protocolVersion = 1;
 
 export const headerBytes = 24;

@@ -37,7 +37,8 @@ export type InitiatorEvent =
 
 export type InitiatorAction =
   | { readonly kind: 'dial' }
-  | { readonly kind: 'hang-up' }
+  /** Close the connection; after a DETACH where the proxy serves this shim on it. */
+  | { readonly kind: 'hang-up'; readonly sayDetach: boolean }
   | { readonly kind: 'send-resume' }
   /** Take the token, confirm it, take the streams up. */
   | { readonly kind: 'bind'; readonly answer: ResumeOk }
@@ -54,6 +55,8 @@ type RetryLimits = Pick<LinkLimits, 'retryMs' | 'retryMsMax' | 'handshakeMs'>;
 
 export const detached: InitiatorState = { kind: 'detached' };
 
+const hangUp: InitiatorAction = { kind: 'hang-up', sayDetach: false };
+
 /** When `step` wants to be called with `tick` if nothing happens before; undefined for never. */
 export function deadlineMs(state: InitiatorState): number | undefined {
   return 'untilMs' in state ? state.untilMs : undefined;
@@ -64,7 +67,8 @@ export function step(state: InitiatorState, event: InitiatorEvent, nowMs: number
     case 'attach':
       return state.kind === 'detached' || state.kind === 'refused' ? dial(0, nowMs, limits) : stay(state);
     case 'detach':
-      return { state: detached, actions: isConnected(state) ? [{ kind: 'hang-up' }] : [] };
+      if (!isConnected(state)) return { state: detached, actions: [] };
+      return { state: detached, actions: [{ kind: 'hang-up', sayDetach: state.kind === 'bound' }] };
     case 'connected':
       if (state.kind !== 'connecting') return stay(state);
       return { state: { ...state, kind: 'resuming' }, actions: [{ kind: 'send-resume' }] };
@@ -92,7 +96,7 @@ function tick(state: InitiatorState, jitter: number, nowMs: number, limits: Retr
   if (!isConnected(state) || state.kind === 'bound') return stay(state);
   const why = state.kind === 'connecting' ? 'the proxy does not answer' : 'the proxy does not finish the handshake';
   const next = wait(state.attempt, why, jitter, nowMs, limits);
-  return { state: next.state, actions: [{ kind: 'hang-up' }, ...next.actions] };
+  return { state: next.state, actions: [hangUp, ...next.actions] };
 }
 
 function dial(attempt: number, nowMs: number, limits: RetryLimits, first?: InitiatorAction): InitiatorStep {
@@ -116,12 +120,12 @@ function rejected(attempt: number, answer: Rejected, nowMs: number): InitiatorSt
     const { verdict, reason } = answer;
     return {
       state: { kind: 'refused', verdict, reason },
-      actions: [{ kind: 'hang-up' }, { kind: 'refuse', verdict, reason }],
+      actions: [hangUp, { kind: 'refuse', verdict, reason }],
     };
   }
   return {
     state: { kind: 'waiting', attempt: attempt + 1, untilMs: nowMs + answer.retryAfterMs },
-    actions: [{ kind: 'hang-up' }, { kind: 'failed', why: `try later: ${answer.reason}`, attempt: attempt + 1 }],
+    actions: [hangUp, { kind: 'failed', why: `try later: ${answer.reason}`, attempt: attempt + 1 }],
   };
 }
 

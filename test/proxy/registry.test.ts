@@ -205,6 +205,18 @@ t.test('before CONFIRM not a byte reaches the database: the bind may still be su
   t.match(proxy.registry.workloads[0]?.state, { kind: 'held' });
 });
 
+t.test('a shim of another version is told to come again, and with which version', async (t) => {
+  const proxy = await gate(t);
+  const app = await shim(t, proxy);
+  await app.dialer.attach();
+  const other = net.connect(proxy.port, '127.0.0.1');
+  const answer: Buffer[] = [];
+  other.on('data', (chunk) => answer.push(chunk));
+  other.write(encodeResume({ ...decodeResume((app.resumes[0] ?? Buffer.alloc(0)).subarray(24)), version: 2 }));
+  await new Promise((resolve) => other.once('close', resolve));
+  t.match(decodeRejected(Buffer.concat(answer).subarray(24)), { verdict: 'try-later', version: 1 });
+});
+
 t.test('a shim that is refused for good breaks its drivers off and turns new ones away', async (t) => {
   for (const verdict of ['stale-epoch', 'peer-rewound', 'not-authorised'] as const) {
     const refuser = net.createServer((socket) => {
