@@ -292,7 +292,9 @@ export class Link {
 
   /** The peer does not list the stream: it is over there. */
   #vanished(stream: LinkStream, code: EndCode): void {
-    const tell = !stream.aborted;
+    // Both had ended in order, and only the last acknowledgement got lost: there is nothing to tell.
+    const orderly = stream.inEnded === 'closed' && stream.outEnded === 'closed';
+    const tell = !stream.aborted && !orderly;
     this.#forget(stream, () => tell && this.#events.peerEnded(stream.id, code));
   }
 
