@@ -43,6 +43,7 @@ export const sessions = defineCommand({
 
 export const workloads = defineCommand({
   name: 'workloads',
+  alias: 'ps',
   summary: 'Lists the workloads of all nodes, and what the proxy says of each.',
   options: listOptions,
   examples: [['holdfast workloads', 'A table']],

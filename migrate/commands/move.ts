@@ -1,5 +1,4 @@
 import { option, required } from '../../shim/program/config.js';
-import { CodedError, errorText } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { choice, flag, name } from '../../shim/program/values.js';
 import { agentAddress } from '../cluster.js';
@@ -27,20 +26,13 @@ export const move = defineCommand({
     ['holdfast move orders --to node-b --json', 'The same for a program: the record on stdout, progress on stderr'],
   ],
   async main({ settings, args }) {
-    try {
-      const record = await moveIt(new Operator(settings), args[0] ?? '', settings);
-      if (settings.json) printJson(record);
-      else if (record.outcome === 'moved') process.stdout.write(summary(record));
-      if (record.error === undefined) return 0;
-      const { code, message, phase, source } = record.error;
-      process.stderr.write(`holdfast move: ${code}: ${message}; in ${phase}; the source ${source}\n`);
-      return 1;
-    } catch (error) {
-      // Nothing had begun, so there is no record.
-      const code = error instanceof CodedError ? error.code : 'internal';
-      if (settings.json) printJson({ outcome: 'not-begun', error: { code, message: errorText(error) } });
-      throw error;
-    }
+    const record = await moveIt(new Operator(settings), args[0] ?? '', settings);
+    if (settings.json) printJson(record);
+    else if (record.outcome === 'moved') process.stdout.write(summary(record));
+    if (record.error === undefined) return 0;
+    const { code, message, phase, source } = record.error;
+    process.stderr.write(`holdfast move: ${code}: ${message}; in ${phase}; the source ${source}\n`);
+    return 1;
   },
 });
 

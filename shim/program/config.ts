@@ -119,7 +119,9 @@ function readConfigFile(file: string, options: OptionSet): Readonly<Record<strin
  * @throws {ConfigError} naming the file, the place in it, and what is allowed
  */
 export function loadYaml<T>(file: string, schema: z.ZodType<T>): T {
-  const result = schema.safeParse(readYaml(file));
+  const result = schema.safeParse(readYaml(file), {
+    error: ({ input }) => (input === undefined ? 'is missing' : null),
+  });
   if (result.success) return result.data;
   const at = result.error.issues[0]?.path.join('.') || 'content';
   throw new ConfigError('bad-file', `${file}: ${at}: ${firstIssue(result.error)}`);
@@ -129,7 +131,7 @@ function readYaml(file: string): unknown {
   try {
     return parseYaml(readTextFile(file));
   } catch (cause) {
-    const firstLine = errorText(cause).split('\n')[0];
+    const firstLine = errorText(cause).split('\n')[0]?.replace(/:$/, '');
     throw new ConfigError('bad-file', `${file} cannot be read: ${firstLine}`, { cause });
   }
 }

@@ -2,16 +2,19 @@ import { isatty } from 'node:tty';
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
 import { option } from './config.js';
+import { errorCode } from './errors.js';
 import { choice } from './values.js';
 
 export type { Logger } from 'pino';
 
+const levels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+
 /** The log options every command has. */
 export const logOptions = {
   'log-level': option(
-    choice('trace', 'debug', 'info', 'warn', 'error', 'silent'),
+    { ...choice(...levels), placeholder: 'LEVEL' },
     'info',
-    'least severity that is logged',
+    `least severity that is logged: ${levels.join(', ')}`,
   ),
   'log-format': option(choice('auto', 'json', 'pretty'), 'auto', 'auto is pretty on a terminal and JSON elsewhere'),
 } as const;
@@ -42,7 +45,37 @@ export function makeLogger(name: string, settings: LogSettings): Logger {
 
 export function makeLoggerTo(destination: { write(line: string): void }, name: string, level: string): Logger {
   return pino(
-    { name, level, redact: { paths: redacted, censor: '[redacted]' }, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      name,
+      level,
+      redact: { paths: redacted, censor: '[redacted]' },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { err: describeError },
+      formatters: { log: withCode },
+    },
     destination,
   );
+}
+
+/** Whoever searches the log for a code finds it in one place, in every line that is about an error. */
+function withCode(fields: Record<string, unknown>): Record<string, unknown> {
+  const code = 'code' in fields ? undefined : errorCode(fields.err);
+  return code === undefined ? fields : { code, ...fields };
+}
+
+/**
+ * An error with a code is a state of the world (a host that is down, a file that is missing): where in our code it was
+ * noticed helps nobody. All others are faults of ours, and their stack is what one needs.
+ */
+function describeError(error: unknown): unknown {
+  const code = errorCode(error);
+  if (!(error instanceof Error) || code === undefined || isFault(code)) return pino.stdSerializers.err(error as Error);
+  const cause = error.cause === undefined ? {} : { cause: describeError(error.cause) };
+  const source = 'source' in error ? { source: error.source } : {};
+  return { type: error.name, code, ...source, message: error.message, ...cause };
+}
+
+/** Node.js' own codes begin so and mean wrong use of it, except for what OpenSSL says of a peer. */
+function isFault(code: string): boolean {
+  return code.startsWith('ERR_') && !/^ERR_(SSL|TLS|OSSL)_/.test(code);
 }

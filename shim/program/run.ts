@@ -1,6 +1,7 @@
-import { Command, CommanderError, Option as CommanderOption } from 'commander';
-import { ConfigError, environmentName, type OptionSet, optional, resolveSettings, type Settings } from './config.js';
-import { CodedError, errorText } from './errors.js';
+import { Command, CommanderError } from 'commander';
+import { ConfigError, type OptionSet, optional, resolveSettings, type Settings } from './config.js';
+import { CodedError, errorCode, errorText } from './errors.js';
+import { addOptions, commonHeading, type Examples, helpAfter } from './help.js';
 import { type Logger, logOptions, makeLogger } from './log.js';
 import { path, readTextFile } from './values.js';
 
@@ -37,9 +38,14 @@ export interface CommandSpec<Options extends OptionSet> {
   readonly summary: string;
   /** Positional arguments as commander writes them: `<workload>`, `[command...]`. */
   readonly positional?: string;
+  /** A second word for the same command. */
+  readonly alias?: string;
   readonly options: Options;
-  readonly examples: readonly (readonly [line: string, what: string])[];
-  /** The exit code, 0 when it gives none. Errors with a code end in one line on stderr. */
+  readonly examples: Examples;
+  /**
+   * The exit code, 0 when it gives none. An error ends in one line on stderr; with an option `json` that is set, also in
+   * an object `{ "error": { "code", "message" } }` on stdout.
+   */
   main(run: Run<Options>): Promise<number | undefined>;
 }
 
@@ -51,7 +57,9 @@ export interface DefinedCommand {
 export function defineCommand<Options extends OptionSet>(spec: CommandSpec<Options>): DefinedCommand {
   return {
     register(program, programName) {
-      addOptions(program, { ...spec.options, ...commonOptions });
+      addOptions(program, spec.options, commonOptions);
+      addStandardOptions(program, commonHeading);
+      if (spec.alias !== undefined) program.alias(spec.alias);
       for (const word of spec.positional?.split(' ') ?? []) program.argument(word);
       // From the first word of a command line to run, everything belongs to that command.
       program.passThroughOptions(spec.positional?.includes('...') ?? false);
@@ -67,64 +75,79 @@ export function defineCommand<Options extends OptionSet>(spec: CommandSpec<Optio
 
 /** Runs a program that is one command. Call it last in `main.ts`; it ends the process. */
 export async function runProgram<Options extends OptionSet>(spec: CommandSpec<Options>): Promise<void> {
-  const program = prepared(new Command(spec.name));
+  const program = prepared(new Command(spec.name), spec.name);
   defineCommand(spec).register(program, spec.name);
-  await parse(program, spec.name);
+  await parse(program);
 }
 
-/** Runs a program with sub-commands. */
+/**
+ * Runs a program with sub-commands.
+ * @param guide what somebody who sees it for the first time must know; the end of `--help`
+ */
 export async function runPrograms(
   name: string,
   summary: string,
   commands: Readonly<Record<string, DefinedCommand>>,
+  guide = '',
 ): Promise<void> {
-  const program = prepared(new Command(name)).description(summary).enablePositionalOptions();
+  const program = prepared(new Command(name), name).description(summary).enablePositionalOptions();
+  addStandardOptions(program, 'Options:');
+  program.configureHelp({ subcommandTerm: (command) => [command.name(), ...command.aliases()].join(', ') });
   for (const [word, command] of Object.entries(commands)) {
-    const child = prepared(program.command(word));
-    command.register(child, `${name} ${word}`);
+    const fullName = `${name} ${word}`;
+    command.register(prepared(program.command(word), fullName), fullName);
   }
-  program.helpCommand(false);
-  await parse(program, name);
+  program.helpCommand('help [command]', 'Prints the help of a command.').addHelpText('after', guide);
+  await parse(program);
 }
 
-function prepared(command: Command): Command {
+function prepared(command: Command, name: string): Command {
   return command
-    .exitOverride()
+    .exitOverride((error) => {
+      throw error.exitCode === 0 || error.code === 'commander.help' ? error : new UseError(name, error);
+    })
     .allowExcessArguments(false)
     .showSuggestionAfterError(true)
-    .configureOutput({ outputError: () => undefined })
+    .configureOutput({ outputError: () => undefined });
+}
+
+function addStandardOptions(command: Command, heading: string): void {
+  command
+    .optionsGroup(heading)
     .version(programVersion(), '--version', 'print the version')
     .helpOption('--help', 'print this help');
 }
 
-async function parse(program: Command, name: string): Promise<void> {
-  try {
-    await program.parseAsync();
-  } catch (thrown) {
-    if (!(thrown instanceof CommanderError)) throw thrown;
-    if (thrown.exitCode === 0) return;
-    if (thrown.code === 'commander.help') {
-      process.exitCode = exitBadUse;
-      return;
-    }
-    failUse(name, thrown.message.replace(/^error: /, '').replaceAll('\n', ' '));
+/** Words on the command line that are not understood. */
+class UseError extends Error {
+  constructor(commandName: string, { message }: CommanderError) {
+    const fault = message.replace(/^error: /, '').replaceAll('\n', ' ');
+    super(`${commandName}: ${fault}; see ${commandName} --help`);
   }
 }
 
-function failUse(name: string, message: string): void {
-  process.stderr.write(`${name}: ${message}\n`);
-  process.exitCode = exitBadUse;
+async function parse(program: Command): Promise<void> {
+  dropWhatNobodyReads();
+  try {
+    await program.parseAsync();
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) {
+      // Help or version was printed. Help that nobody asked for is an answer to a line with no command.
+      if (thrown.exitCode !== 0) process.exitCode = exitBadUse;
+      return;
+    }
+    if (!(thrown instanceof UseError)) throw thrown;
+    process.stderr.write(`${thrown.message}\n`);
+    process.exitCode = exitBadUse;
+  }
 }
 
-function addOptions(program: Command, options: OptionSet): void {
-  for (const [name, spec] of Object.entries(options)) {
-    const flags = spec.kind.isSwitch ? `--${name}` : `--${name} <${spec.kind.placeholder}>`;
-    const facts = [
-      ...(spec.presence === 'required' ? ['required'] : []),
-      ...(spec.default !== undefined && !spec.kind.isSwitch ? [`default ${spec.default}`] : []),
-      environmentName(name),
-    ];
-    program.addOption(new CommanderOption(flags, `${spec.help} (${facts.join('; ')})`));
+/** A reader that has seen enough (`| head`) is no fault: a command ends as it would have, and a service serves on. */
+function dropWhatNobodyReads(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error) => {
+      if (errorCode(error) !== 'EPIPE') throw error;
+    });
   }
 }
 
@@ -132,13 +155,7 @@ function flagsByName(program: Command, values: Readonly<Record<string, unknown>>
   return Object.fromEntries(program.options.map((each) => [each.name(), values[each.attributeName()]]));
 }
 
-function helpAfter(examples: CommandSpec<OptionSet>['examples']): string {
-  const lines = examples.map(([line, what]) => `  ${what}:\n    ${line}`);
-  const order = 'Flags win over environment variables (names in capitals), those over the file of --config.';
-  return `\n${order}\n\nExamples:\n${lines.join('\n')}`;
-}
-
-/** Steps 3 of the life of a program: settings, main, stop functions. Ends the process. */
+/** Settings, main, stop functions. Ends the process. */
 async function perform<Options extends OptionSet>(
   programName: string,
   spec: CommandSpec<Options>,
@@ -147,8 +164,10 @@ async function perform<Options extends OptionSet>(
 ): Promise<void> {
   const stops: { what: string; stop: () => unknown }[] = [];
   let life: Life | undefined;
+  let isJson = flags.json === true;
   try {
     const settings = settingsOf(spec.options, flags);
+    isJson ||= 'json' in settings && settings.json === true;
     const log = makeLogger(programName.replace(' ', '-'), settings);
     life = new Life(log, stops);
     const { serve } = life;
@@ -161,12 +180,20 @@ async function perform<Options extends OptionSet>(
     });
     await life.end(exitCode ?? 0);
   } catch (thrown) {
-    const code = thrown instanceof CodedError && !(thrown instanceof ConfigError) ? `${thrown.code}: ` : '';
-    process.stderr.write(`${programName}: ${code}${errorText(thrown)}\n`);
+    reportError(programName, thrown, isJson);
     const exitCode = thrown instanceof ConfigError ? exitBadUse : exitFailed;
     if (life === undefined) process.exitCode = exitCode;
     else await life.end(exitCode);
   }
+}
+
+/** Bad options have no code in their line: it names the option, which says more. */
+function reportError(programName: string, thrown: unknown, isJson: boolean): void {
+  const message = errorText(thrown).trim();
+  const code = thrown instanceof CodedError ? thrown.code : 'internal';
+  if (isJson) process.stdout.write(`${JSON.stringify({ error: { code, message } }, undefined, 2)}\n`);
+  const hasCode = thrown instanceof CodedError && !(thrown instanceof ConfigError);
+  process.stderr.write(`${programName}: ${hasCode ? `${code}: ` : ''}${message.replaceAll('\n', ' ')}\n`);
 }
 
 function settingsOf<Options extends OptionSet>(options: Options, flags: Record<string, unknown>) {

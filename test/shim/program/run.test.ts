@@ -29,11 +29,55 @@ async function ended(child: ChildProcess): Promise<Ended> {
   return { code, stdout, stderr };
 }
 
-t.test('help teaches: options with defaults and environment names, and examples', async (t) => {
+t.test('help teaches: options with defaults, how else they can be given, and examples', async (t) => {
   const { code, stdout } = await ended(start(t, ['serve', '--help']));
   t.equal(code, 0);
-  t.match(stdout, /--listen <HOST:PORT>\s+where it listens\s+\(default 127\.0\.0\.1:0;\s+HOLDFAST_LISTEN\)/);
+  t.match(stdout, /Options:\n {2}--listen <HOST:PORT>\s+where it listens \(default\s+127\.0\.0\.1:0\)/);
+  t.match(stdout, /Common options:\n {2}--config <FILE>/);
+  t.match(stdout, /--log-level is\s+HOLDFAST_LOG_LEVEL/);
   t.match(stdout, /Examples:\n {2}the usual way:\n {4}sample serve/);
+});
+
+t.test('help fits a terminal of 80 columns, whatever asks for it', async (t) => {
+  const asked = [['--help'], ['help'], ['help', 'serve'], ['serve', '--help']];
+  for (const words of asked) {
+    const { code, stdout, stderr } = await ended(start(t, words));
+    t.equal(code, 0);
+    t.equal(stderr, '');
+    t.match(stdout, /^Usage: sample/);
+    t.strictSame(
+      stdout.split('\n').filter((line) => line.length > 80),
+      [],
+    );
+  }
+});
+
+t.test('a line without a command is answered with the help, as wrong use', async (t) => {
+  const { code, stdout, stderr } = await ended(start(t, []));
+  t.equal(code, 2);
+  t.equal(stdout, '');
+  t.match(stderr, /^Usage: sample/);
+});
+
+t.test('a second word for a command does the same', async (t) => {
+  const { stdout } = await ended(start(t, ['say', 'hello']));
+  t.equal(stdout, '["hello"]\n');
+  t.match((await ended(start(t, ['--help']))).stdout, /echo, say {2}Prints/);
+});
+
+t.test('a reader that goes away early does no harm', async (t) => {
+  const script = '{ "$0" "$@"; echo "ended with $?" >&2; } | true';
+  const { stderr } = await ended(spawn('sh', ['-c', script, process.execPath, program, '--help']));
+  t.equal(stderr, 'ended with 0\n');
+});
+
+t.test('a service whose log nobody reads any more serves on', async (t) => {
+  const child = start(t, ['serve']);
+  child.stderr?.destroy();
+  child.stdout?.once('data', () => child.kill('SIGTERM'));
+  const { code, stdout } = await ended(child);
+  t.equal(code, 0);
+  t.equal(stdout, 'ready\nstop second\nstop first\n', 'the line about the signal had nowhere to go');
 });
 
 t.test('the version is printed', async (t) => {
@@ -48,10 +92,13 @@ t.test('bad use is one line and exit code 2', async (t) => {
       ['serve', '--listen', 'nowhere'],
       /^sample serve: --listen: "nowhere" is not allowed, expected HOST:PORT, [^\n]*\n$/,
     ],
-    [['serve', '--lissen', 'x:1'], /^sample: unknown option '--lissen' \(Did you mean --listen\?\)\n$/],
-    [['dance'], /^sample: unknown command 'dance'[^\n]*\n$/],
+    [
+      ['serve', '--lissen', 'x:1'],
+      /^sample serve: unknown option '--lissen' \(Did you mean --listen\?\); see sample serve --help\n$/,
+    ],
+    [['dance'], /^sample: unknown command 'dance'; see sample --help\n$/],
     [['serve', '--config', '/nonexistent.yaml'], /^sample serve: \/nonexistent.yaml cannot be read: ENOENT[^\n]*\n$/],
-    [['serve', 'extra'], /^sample: too many arguments[^\n]*\n$/],
+    [['serve', 'extra'], /^sample serve: too many arguments[^\n]*\n$/],
   ];
   for (const [args, expected] of cases) {
     const { code, stderr } = await ended(start(t, args));
@@ -80,6 +127,17 @@ t.test('a coded error is one line with its code and exit code 1', async (t) => {
   const { code, stderr } = await ended(start(t, ['fail', '--how', 'coded']));
   t.equal(code, 1);
   t.equal(stderr, 'sample fail: out-of-cheese: there is none left\n');
+});
+
+t.test('whoever asks for JSON gets errors as JSON too', async (t) => {
+  const { code, stdout, stderr } = await ended(start(t, ['fail', '--json']));
+  t.equal(code, 1);
+  t.strictSame(JSON.parse(stdout), { error: { code: 'out-of-cheese', message: 'there is none left' } });
+  t.equal(stderr, 'sample fail: out-of-cheese: there is none left\n');
+  const bad = await ended(start(t, ['fail', '--how', 'badly'], { HOLDFAST_JSON: 'true' }));
+  t.equal(bad.code, 2);
+  const wrong = await ended(start(t, ['fail', '--how', 'badly', '--json']));
+  t.match(JSON.parse(wrong.stdout), { error: { code: 'bad-option', message: /^--how: "badly" is not allowed/ } });
 });
 
 t.test('an error that nobody caught is one log line and exit code 1', async (t) => {

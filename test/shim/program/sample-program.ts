@@ -1,7 +1,7 @@
 import { option } from '../../../shim/program/config.js';
 import { CodedError } from '../../../shim/program/errors.js';
 import { defineCommand, runPrograms } from '../../../shim/program/run.js';
-import { address, choice } from '../../../shim/program/values.js';
+import { address, choice, flag } from '../../../shim/program/values.js';
 
 /** What run.test.ts starts. */
 await runPrograms('sample', 'A program to test with.', {
@@ -36,7 +36,10 @@ await runPrograms('sample', 'A program to test with.', {
   fail: defineCommand({
     name: 'fail',
     summary: 'Fails.',
-    options: { how: option(choice('coded', 'lost'), 'coded', 'in which way') },
+    options: {
+      how: option(choice('coded', 'lost'), 'coded', 'in which way'),
+      json: option(flag(), 'false', 'the error as JSON'),
+    },
     examples: [],
     async main(run) {
       if (run.settings.how === 'coded') throw new CodedError('out-of-cheese', 'operator', 'there is none left');
@@ -49,6 +52,7 @@ await runPrograms('sample', 'A program to test with.', {
   }),
   echo: defineCommand({
     name: 'echo',
+    alias: 'say',
     summary: 'Prints its arguments.',
     positional: '[words...]',
     options: {},
