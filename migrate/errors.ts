@@ -1,4 +1,4 @@
-import { CodedError, type ErrorSource, errorText } from '../shim/program/errors.js';
+import { CodedError, type ErrorSource, errorCode, errorText } from '../shim/program/errors.js';
 
 export type MoveErrorCode =
   // What was asked for.
@@ -13,6 +13,8 @@ export type MoveErrorCode =
   | 'agent-unreachable'
   | 'proxy-unreachable'
   | 'shim-unreachable'
+  | 'not-authorised'
+  | 'wrong-contract'
   // What preflight found.
   | 'criu-missing'
   | 'not-isolated'
@@ -42,5 +44,11 @@ export class MoveError extends CodedError<MoveErrorCode> {
   static from(code: MoveErrorCode, what: string, cause: unknown): MoveError {
     if (cause instanceof MoveError) return cause;
     return new MoveError(code, `${what}: ${errorText(cause)}`, { cause });
+  }
+
+  /** Of a part that gave no answer. One that is there and does not take us says so: starting it again would not help. */
+  static noAnswer(code: `${'agent' | 'proxy' | 'shim'}-unreachable`, what: string, cause: unknown): MoveError {
+    const found = errorCode(cause);
+    return MoveError.from(found === 'not-authorised' || found === 'wrong-contract' ? found : code, what, cause);
   }
 }

@@ -70,8 +70,8 @@ export class Operator {
     try {
       return await connectControl(agentContract, { address, security: this.#security });
     } catch (cause) {
-      const hint = errorCode(cause) === 'unreachable' ? ` (is holdfast agent --node ${node} running?)` : '';
-      throw new MoveError('agent-unreachable', `agent of ${node}: ${errorText(cause)}${hint}`, { cause });
+      const hint = errorCode(cause) === 'unreachable' ? ', is it running?' : '';
+      throw MoveError.noAnswer('agent-unreachable', `agent of ${node}${hint}`, cause);
     }
   }
 }

@@ -16,20 +16,20 @@ export class ProxyView {
     this.#target = target;
   }
 
-  /** @throws {MoveError} proxy-unreachable */
+  /** @throws {MoveError} proxy-unreachable, not-authorised */
   async workloads(): Promise<readonly WorkloadRow[]> {
     return this.#ask(async () => (await callControl(proxyContract, this.#target, 'workloads', {})).workloads);
   }
 
   /**
    * One life of a workload. The sessions of an earlier one, whose shim was restarted, may still be held under the same name.
-   * @throws {MoveError} proxy-unreachable
+   * @throws {MoveError} proxy-unreachable, not-authorised
    */
   async workload({ name, instance }: Life): Promise<WorkloadRow | undefined> {
     return (await this.workloads()).find((row) => row.name === name && row.instance === instance);
   }
 
-  /** Of one life of a workload, or of all. @throws {MoveError} proxy-unreachable */
+  /** Of one life of a workload, or of all. @throws {MoveError} proxy-unreachable, not-authorised */
   async sessions(life?: Life): Promise<readonly SessionRow[]> {
     const request = life === undefined ? {} : { workload: life.name };
     const ask = () => callControl(proxyContract, this.#target, 'sessions', request);
@@ -41,7 +41,7 @@ export class ProxyView {
     try {
       return await question();
     } catch (cause) {
-      throw MoveError.from('proxy-unreachable', 'the proxy', cause);
+      throw MoveError.noAnswer('proxy-unreachable', 'the proxy', cause);
     }
   }
 }

@@ -2,6 +2,7 @@ import net, { type Server, type Socket } from 'node:net';
 import tls, { type TlsOptions } from 'node:tls';
 import type { Logger } from 'pino';
 import {
+  brokenBy,
   type ControlType,
   decodeConfirm,
   decodeResume,
@@ -13,6 +14,7 @@ import {
   type Resume,
 } from '../shim/link/index.js';
 import { LinkSocket } from '../shim/link/socket.js';
+import { listenAt } from '../shim/program/listen.js';
 import type { ProxyLimits } from './limits.js';
 import type { Refusal, Registry } from './registry.js';
 import type { Workload } from './workload.js';
@@ -39,9 +41,10 @@ export class LinkListener {
     else {
       const server = tls.createServer({ ...options.tls, handshakeTimeout: options.linkLimits.handshakeMs });
       server.on('secureConnection', (socket) => this.#greet(socket));
-      server.on('tlsClientError', (err, socket) =>
-        options.log.warn({ err, address: socket.remoteAddress }, 'a link failed its TLS handshake'),
-      );
+      server.on('tlsClientError', (cause, socket) => {
+        const { code, message } = brokenBy(cause);
+        options.log.warn({ code, why: message, address: socket.remoteAddress }, 'a link broke in its handshake');
+      });
       this.#server = server;
     }
     // Also bounds those that have not said a word yet: accepted and closed by the runtime itself.
@@ -49,14 +52,9 @@ export class LinkListener {
     this.#server.on('drop', () => options.log.warn('too many links, one closed'));
   }
 
-  /** @returns the port it listens on */
+  /** @returns the port it listens on @throws {ListenError} address-in-use, bad-address */
   async listen(host: string, port: number): Promise<number> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen({ host, port, backlog: 4096 }, resolve);
-    });
-    const address = this.#server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+    return listenAt(this.#server, { host, port, backlog: 4096 });
   }
 
   async close(): Promise<void> {
@@ -108,14 +106,15 @@ export class LinkListener {
       else throw new LinkError('link-unexpected-frame', `control frame ${type} after the handshake`);
     };
     const cut = (error: LinkError): void => {
-      if (workload === undefined) log.warn({ err: error, address }, 'a link broke in its handshake');
-      else registry.release(workload, link, error.message);
+      if (workload === undefined) {
+        log.warn({ code: error.code, why: error.message, address }, 'a link broke in its handshake');
+      } else registry.release(workload, link, error.message);
     };
     const link: LinkSocket = new LinkSocket(socket, linkLimits, { control, cut });
   }
 
   #reject(link: LinkSocket, refusal: Refusal, address: string): void {
-    this.#options.log.warn({ address, ...refusal }, 'a link was refused');
+    this.#options.log.warn({ code: `refused-${refusal.verdict}`, why: refusal.reason, address }, 'a link was refused');
     const retryAfterMs = refusal.verdict === 'try-later' ? this.#options.limits.tryLaterMs : 0;
     link.closeAfter(encodeRejected({ version: protocolVersion, ...refusal, retryAfterMs }));
   }

@@ -61,7 +61,7 @@ await runProgram({
     onStop('control', () => control.close());
     const listening = { host: settings.listen.host, port };
     const controls = settings.controlSocket ?? { host: settings.controlListen.host, port: control.port };
-    log.info({ listen: listening, control: controls, database: address, pid: process.pid }, 'ready for shims');
+    log.info({ listen: listening, control: controls, database: address }, 'ready for shims');
     await serve();
     return 0;
   },

@@ -195,7 +195,6 @@ export class Workload {
         consumed: (total) => link.consumed(stream, total),
         end: () => link.end(stream, 'closed'),
         closed: (error) => {
-          if (error !== undefined) log.warn({ err: error }, 'session lost');
           // Also after an orderly end: what the driver may still send has nowhere to go, and it must learn that.
           link.end(stream, 'closed');
           const { positions } = session.describe();

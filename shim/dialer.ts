@@ -173,7 +173,7 @@ export class Dialer {
         this.#refuse(action.verdict, action.reason);
         break;
       case 'failed':
-        this.#log.warn({ attempt: action.attempt, why: action.why }, 'no link to the proxy');
+        this.#log.warn({ ...action.failure, attempt: action.attempt, proxy: this.#target }, 'no link to the proxy');
         break;
     }
   }
@@ -243,7 +243,7 @@ export class Dialer {
 
   #refuse(verdict: Verdict, reason: string): void {
     this.#log.error(
-      { verdict, reason, epoch: this.#epoch, streams: this.#link.streamCount },
+      { code: `refused-${verdict}`, reason, epoch: this.#epoch, streams: this.#link.streamCount },
       'the proxy refused the link',
     );
     for (const waiter of this.#waiters.splice(0)) waiter.reject(ShimError.refused(verdict, reason));

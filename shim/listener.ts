@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Dialer } from './dialer.js';
 import { type EndCode, LinkError, type StreamId } from './link/index.js';
+import { listenAt } from './program/listen.js';
 
 export interface ListenerLimits {
   /** A driver that connects while the link has been down for longer than this is turned away at once. */
@@ -90,15 +91,10 @@ export class DriverListener {
     },
   };
 
-  /** @returns the port it listens on */
+  /** @returns the port it listens on @throws {ListenError} address-in-use, bad-address */
   async listen(host: string, port: number, dialer: Dialer): Promise<number> {
     this.#dialer = dialer;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen({ host, port, backlog: 1024 }, resolve);
-    });
-    const address = this.#server.address();
-    return typeof address === 'object' && address !== null ? address.port : port;
+    return listenAt(this.#server, { host, port, backlog: 1024 });
   }
 
   async close(): Promise<void> {
@@ -117,7 +113,7 @@ export class DriverListener {
     const { state } = dialer;
     if (state.kind === 'refused' || dialer.downMs > this.#limits.connectWaitMs) {
       this.#log.warn(
-        { state: state.kind, downMs: Math.round(dialer.downMs) },
+        { code: 'no-link', state: state.kind, downMs: Math.round(dialer.downMs) },
         'a driver was turned away: no link to the proxy',
       );
       socket.destroy();

@@ -46,8 +46,9 @@ await runProgram({
       const control = await serveShimControl({ path: settings.controlSocket, workload, listen, dialer, drivers });
       onStop('control', () => control.close());
     }
-    log.info({ workload, listen, proxy, pid: process.pid }, 'listening for drivers');
-    dialer.attach().catch((err: unknown) => log.error({ err }, 'not bound'));
+    log.info({ workload, listen, proxy }, 'listening for drivers');
+    // The dialer itself logs a refusal; being detached or stopped before the first bind is no error.
+    dialer.attach().catch(() => undefined);
     await serve();
     return 0;
   },

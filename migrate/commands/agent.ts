@@ -35,7 +35,7 @@ export const agent = defineCommand({
       busy: new Set(),
     });
     onStop('control', () => server.close());
-    log.info({ node: settings.node, listen: agentAddress(cluster, settings.node), pid: process.pid }, 'agent ready');
+    log.info({ node: settings.node, listen: agentAddress(cluster, settings.node) }, 'agent ready');
     await serve();
     return 0;
   },

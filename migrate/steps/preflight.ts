@@ -47,7 +47,7 @@ export function fromTarget(cause: unknown, node: string): MoveError {
   const code = errorCode(cause);
   const aboutConnection = new Set(['unreachable', 'timeout', 'closed', 'not-authorised', 'wrong-contract']);
   if (code === undefined || aboutConnection.has(code))
-    return MoveError.from('agent-unreachable', `agent of ${node}`, cause);
+    return MoveError.noAnswer('agent-unreachable', `agent of ${node}`, cause);
   return cause as MoveError;
 }
 

@@ -212,8 +212,11 @@ export class BackendSession {
     this.#address = address;
     this.#state = settled.outcome.kind === 'refused' ? 'refused' : 'open';
     this.#answered = settled.answeredBytes;
-    this.#log.debug({ database: address, outcome: settled.outcome }, 'the database has answered');
     this.#tracker.settled(settled);
+    if (settled.outcome.kind === 'refused') {
+      const { service } = this.#tracker.view().identity;
+      this.#log.info({ database: address, service, ora: settled.outcome.number }, 'the listener refused a session');
+    }
     this.#report();
     if (settled.fromDriver.length > 0) this.#send(settled.fromDriver);
     if (settled.fromDatabase.length > 0) this.#onData(settled.fromDatabase);
@@ -303,7 +306,6 @@ export class BackendSession {
 
   /** No session was made. A REFUSE, where the driver understands one, has already been delivered. */
   #fail(error: BackendError): void {
-    this.#log.warn({ err: error, code: error.code }, 'no session with the database');
     this.#phase = undefined;
     this.#consumed = this.#received;
     if (this.#delivered > 0) {
@@ -320,8 +322,20 @@ export class BackendSession {
     this.#stopTimers();
     this.#state = 'closed';
     this.#failure = error;
+    if (error !== undefined) this.#logEnd(error);
     if (this.#socket !== undefined) abandon(this.#socket);
     process.nextTick(() => this.#events.closed(this.#failure));
+  }
+
+  /** The one line about a session that ended unasked, or never came to be. */
+  #logEnd(error: BackendError): void {
+    const { identity, transaction } = this.#tracker.view();
+    const { user, service, sid, serial } = identity;
+    const database = `${this.#address.host}:${this.#address.port}`;
+    const isLost = error.code === 'database-ended' || error.code === 'database-lost';
+    if (isLost) {
+      this.#log.warn({ err: error, database, user, sid, serial, transaction: transaction.kind }, 'session lost');
+    } else this.#log.warn({ err: error, database, service }, 'no session with the database');
   }
 
   #stopTimers(): void {

@@ -239,9 +239,15 @@ function openError(text: string, cause: unknown): ControlError {
   if (code !== undefined && unreachable.has(code)) {
     return new ControlError('unreachable', 'operator', `${text} cannot be reached: ${errorText(cause)}`, { cause });
   }
-  const why = cause === undefined || cause === null ? 'it hung up' : errorText(cause).trim();
+  const why = cause === undefined || cause === null ? 'it hung up' : tlsReason(cause);
   const advice = 'do both sides use the same --secret-file or certificates?';
   return new ControlError('not-authorised', 'operator', `${text} did not accept the connection (${why}): ${advice}`, {
     cause,
   });
+}
+
+/** OpenSSL's own words without the file and line of its source around them. */
+function tlsReason(cause: unknown): string {
+  const reason = typeof cause === 'object' && cause !== null && 'reason' in cause ? cause.reason : undefined;
+  return typeof reason === 'string' ? reason : errorText(cause).trim();
 }

@@ -11,6 +11,8 @@ export type LinkErrorCode =
   | 'link-silent'
   | 'link-handshake-timeout'
   | 'link-streams-exhausted'
+  | 'link-unreachable'
+  | 'link-tls'
   | 'link-closed';
 
 /** An error of the link as a whole: the link is severed and resumed, no stream ends because of it. */
@@ -24,6 +26,18 @@ export class LinkError extends Error {
     this.code = code;
     this.source = options.source ?? 'frontend';
   }
+}
+
+/** What an error of a socket means for the link. */
+export function brokenBy(cause: Error & { code?: string; syscall?: string; reason?: string }): LinkError {
+  if (cause.syscall === 'connect' || cause.syscall === 'getaddrinfo') {
+    return new LinkError('link-unreachable', cause.message, { cause });
+  }
+  if (cause.code === 'EPROTO' || cause.code?.startsWith('ERR_SSL_')) {
+    const message = `TLS failed (${cause.reason ?? cause.code}): do both ends use the same secret, or certificates?`;
+    return new LinkError('link-tls', message, { cause });
+  }
+  return new LinkError('link-closed', `link broken: ${cause.message}`, { cause });
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The face of the link: others import this file and socket.ts only. */
-export { type EndCode, LinkError, type LinkErrorCode } from './errors.js';
+export { brokenBy, type EndCode, LinkError, type LinkErrorCode } from './errors.js';
 export {
   type ControlType,
   type Epoch,

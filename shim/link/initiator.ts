@@ -1,4 +1,4 @@
-import type { LinkError } from './errors.js';
+import type { LinkError, LinkErrorCode } from './errors.js';
 import type { LinkLimits } from './limits.js';
 import type { Rejected, ResumeOk, Verdict } from './resume.js';
 
@@ -44,7 +44,13 @@ export type InitiatorAction =
   | { readonly kind: 'bind'; readonly answer: ResumeOk }
   | { readonly kind: 'refuse'; readonly verdict: Verdict; readonly reason: string }
   /** Worth a line in the log. */
-  | { readonly kind: 'failed'; readonly why: string; readonly attempt: number };
+  | { readonly kind: 'failed'; readonly failure: Failure; readonly attempt: number };
+
+/** Why there is no link at the moment. */
+export interface Failure {
+  readonly code: LinkErrorCode | 'refused-try-later';
+  readonly why: string;
+}
 
 export interface InitiatorStep {
   readonly state: InitiatorState;
@@ -79,9 +85,9 @@ export function step(state: InitiatorState, event: InitiatorEvent, nowMs: number
       return state.kind === 'resuming' ? rejected(state.attempt, event.answer, nowMs) : stay(state);
     case 'cut':
       if (state.kind === 'bound')
-        return dial(0, nowMs, limits, { kind: 'failed', why: event.error.message, attempt: 0 });
+        return dial(0, nowMs, limits, { kind: 'failed', failure: failureOf(event.error), attempt: 0 });
       if (!isConnected(state)) return stay(state);
-      return wait(state.attempt, event.error.message, event.jitter, nowMs, limits);
+      return wait(state.attempt, failureOf(event.error), event.jitter, nowMs, limits);
     case 'tick':
       return tick(state, event.jitter, nowMs, limits);
     default:
@@ -95,7 +101,7 @@ function tick(state: InitiatorState, jitter: number, nowMs: number, limits: Retr
   if (state.kind === 'waiting') return dial(state.attempt, nowMs, limits);
   if (!isConnected(state) || state.kind === 'bound') return stay(state);
   const why = state.kind === 'connecting' ? 'the proxy does not answer' : 'the proxy does not finish the handshake';
-  const next = wait(state.attempt, why, jitter, nowMs, limits);
+  const next = wait(state.attempt, { code: 'link-handshake-timeout', why }, jitter, nowMs, limits);
   return { state: next.state, actions: [hangUp, ...next.actions] };
 }
 
@@ -107,11 +113,11 @@ function dial(attempt: number, nowMs: number, limits: RetryLimits, first?: Initi
   };
 }
 
-function wait(attempt: number, why: string, jitter: number, nowMs: number, limits: RetryLimits): InitiatorStep {
+function wait(attempt: number, failure: Failure, jitter: number, nowMs: number, limits: RetryLimits): InitiatorStep {
   const pauseMs = Math.min(limits.retryMsMax, limits.retryMs * 2 ** Math.min(attempt, 30)) * (1 - jitter / 2);
   return {
     state: { kind: 'waiting', attempt: attempt + 1, untilMs: nowMs + pauseMs },
-    actions: [{ kind: 'failed', why, attempt: attempt + 1 }],
+    actions: [{ kind: 'failed', failure, attempt: attempt + 1 }],
   };
 }
 
@@ -125,8 +131,15 @@ function rejected(attempt: number, answer: Rejected, nowMs: number): InitiatorSt
   }
   return {
     state: { kind: 'waiting', attempt: attempt + 1, untilMs: nowMs + answer.retryAfterMs },
-    actions: [hangUp, { kind: 'failed', why: `try later: ${answer.reason}`, attempt: attempt + 1 }],
+    actions: [
+      hangUp,
+      { kind: 'failed', failure: { code: 'refused-try-later', why: answer.reason }, attempt: attempt + 1 },
+    ],
   };
+}
+
+function failureOf({ code, message }: LinkError): Failure {
+  return { code, why: message };
 }
 
 function isConnected(

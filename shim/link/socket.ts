@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { Decoder, type FrameSink } from './decode.js';
 import { encodeControl, writeHeader } from './encode.js';
-import { type EndCode, LinkError } from './errors.js';
+import { brokenBy, type EndCode, LinkError } from './errors.js';
 import { type ControlType, frameTypes, headerBytes, type Position, type StreamId } from './frame.js';
 import type { LinkLimits } from './limits.js';
 import type { Link } from './link.js';
@@ -44,7 +44,7 @@ export class LinkSocket implements FrameSink {
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     socket.on('drain', () => this.#flush());
     socket.on('end', () => this.#lost(new LinkError('link-closed', 'the peer closed the link')));
-    socket.on('error', (cause) => this.#lost(new LinkError('link-closed', `link broken: ${cause.message}`, { cause })));
+    socket.on('error', (cause) => this.#lost(brokenBy(cause)));
     socket.on('close', () => this.#lost(new LinkError('link-closed', 'the link is closed')));
   }
 

@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { type EndCode, LinkError, type LinkErrorCode } from '../../../shim/link/errors.js';
+import { brokenBy, type EndCode, LinkError, type LinkErrorCode } from '../../../shim/link/errors.js';
 import type { StreamId } from '../../../shim/link/frame.js';
 import { defaultLimits, type LinkLimits } from '../../../shim/link/limits.js';
 import { Link } from '../../../shim/link/link.js';
@@ -12,7 +13,7 @@ async function connected(t: Test): Promise<[Socket, Socket]> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve));
   const near = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
-  const far = await accepted;
+  const [far] = await Promise.all([accepted, once(near, 'connect')]);
   t.teardown(() => {
     near.destroy();
     far.destroy();
@@ -99,6 +100,27 @@ t.test('a broken connection cuts the link and ends no stream', async (t) => {
     t.equal(shim.link.streamCount, 1);
     t.strictSame(shim.ended, []);
   }
+});
+
+t.test('the code says whether nobody was there, TLS failed, or a link that was there broke', (t) => {
+  const cases: [Error, LinkErrorCode, RegExp][] = [
+    [Object.assign(new Error('connect ECONNREFUSED'), { syscall: 'connect' }), 'link-unreachable', /ECONNREFUSED/],
+    [Object.assign(new Error('getaddrinfo ENOTFOUND'), { syscall: 'getaddrinfo' }), 'link-unreachable', /ENOTFOUND/],
+    [
+      Object.assign(new Error('00:error:0A:...'), { code: 'EPROTO', reason: 'alert bad' }),
+      'link-tls',
+      /TLS failed \(alert bad\).*same secret/,
+    ],
+    [Object.assign(new Error('x'), { code: 'ERR_SSL_WRONG_VERSION_NUMBER' }), 'link-tls', /ERR_SSL_WRONG_VERSION/],
+    [Object.assign(new Error('read ECONNRESET'), { syscall: 'read' }), 'link-closed', /link broken: read ECONNRESET/],
+  ];
+  for (const [cause, code, text] of cases) {
+    const error = brokenBy(cause);
+    t.equal(error.code, code);
+    t.match(error.message, text);
+    t.equal(error.cause, cause);
+  }
+  t.end();
 });
 
 t.test('a peer that falls silent is taken for dead; one that only heartbeats is not', async (t) => {
