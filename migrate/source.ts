@@ -11,6 +11,7 @@ import { exclusively, type Node, ownWorkload, proxyOf, shimOf, workloadInfo } fr
 import type { MoveEvent, MoveRecord } from './record.js';
 import { attach } from './steps/detach.js';
 import { thaw } from './steps/freeze.js';
+import { abandon } from './steps/restore.js';
 import { release, retire } from './steps/retire.js';
 import { startTree, stopTree } from './workload/start.js';
 import { lifeOf, type StoredWorkload } from './workload/store.js';
@@ -151,9 +152,10 @@ async function recover(
     node.log.warn({ workload: workload.name, to: moving.to }, 'a move that was cut off had reached its target');
     return;
   }
-  context.found.agent = await context.target.connect();
-  await context.found.agent.call('abandon', { move: moving.move, workload: workload.name, mover: moving.mover });
-  await context.found.agent.close();
+  const agent = await context.target.connect().catch(() => undefined);
+  if (agent !== undefined) context.found.agent = agent;
+  await abandon(context);
+  await agent?.close();
   await thaw(context);
   await attach(context);
   await release(context);

@@ -60,7 +60,9 @@ const shimProgram = new URL('../../shim/main.js', import.meta.url).pathname;
 export async function startTree(options: StartOptions): Promise<Pick<StoredWorkload, 'pid' | 'startTicks'>> {
   const { directory } = options;
   writeFileSync(join(directory, 'shim.yaml'), stringify(options.shim), { mode: 0o600 });
-  const init = ['sh', '-c', initScript, 'holdfast-init', process.execPath, shimProgram, directory, options.cwd];
+  const script = join(directory, 'init.sh');
+  writeFileSync(script, initScript, { mode: 0o600 });
+  const init = ['sh', script, process.execPath, shimProgram, directory, options.cwd];
   // setsid comes after the fork: CRIU refuses a tree whose session leader is outside.
   const words = [...(options.isolated ? ['unshare', '--pid', '--fork', 'setsid'] : []), ...init, ...options.command];
   const [file = '', ...args] = words;

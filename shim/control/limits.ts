@@ -10,7 +10,7 @@ export const callsMax = 64;
 export const connectMsMax = 5_000;
 /** Default time for a reply. */
 export const callMsMax = 10_000;
-/** Time that running handlers get when the server closes. */
+/** Time that running handlers get when the server closes, and the other end when a client does. */
 export const closeMsMax = 2_000;
 /** Longest path of a Unix socket in bytes (sun_path in unix(7), without the closing zero). */
 export const unixPathBytesMax = 107;

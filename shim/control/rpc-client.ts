@@ -35,7 +35,7 @@ export interface ControlClient<V extends Verbs> {
     request: RequestOf<V[Name]>,
     options?: CallOptions<EventOf<V[Name]>>,
   ): Promise<ReplyOf<V[Name]>>;
-  /** Resolves when the other end has closed too. Calls still waiting end with `closed`. */
+  /** Resolves when the other end has closed too, or after a moment without it. Calls still waiting end with `closed`. */
   close(): Promise<void>;
 }
 
@@ -155,8 +155,11 @@ class ClientConnection {
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    // The other end may be frozen, or a host that is no longer there.
+    const timer = setTimeout(() => this.#ipc.destroy(), limits.closeMsMax);
     this.#ipc.connection.end();
     await this.#closed;
+    clearTimeout(timer);
   }
 
   #receive(message: ServerMessage): void {

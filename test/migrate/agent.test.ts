@@ -100,7 +100,7 @@ t.test('a workload runs until its application ends, and its exit code is known',
   t.match(
     await ask('node-a', 'run', {
       name: 'short',
-      command: ['true'],
+      command: ['sleep', '60'],
       cwd: '/',
       env: {},
       listen: { host: '127.0.0.1', port: 0 },

@@ -189,6 +189,25 @@ t.test('after close the server has no connection left', async (t) => {
   t.equal(server.connections, 0);
 });
 
+t.test('close does not wait for ever for an other end that is frozen', async (t) => {
+  const { server } = await serve(t, { address: loopback, security: plaintext });
+  const forwarder = net.createServer({ allowHalfOpen: true }, (from) => {
+    const to = net.connect(server.port, '127.0.0.1');
+    from
+      .on('error', () => to.destroy())
+      .on('data', (data) => to.write(data))
+      .on('close', () => to.destroy());
+    to.on('error', () => undefined).on('data', (data) => from.write(data));
+  });
+  await new Promise<void>((resolve) => forwarder.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => forwarder.close());
+  const address = forwarder.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const client = await connectControl(contract, { address: { host: '127.0.0.1', port }, security: plaintext });
+  await client.close();
+  t.pass('closed');
+});
+
 t.test('a message longer than the limit ends the connection, before and after the hello', async (t) => {
   const { target } = await serve(t, { path: socketPath(t) }, { messageBytesMax: 100_000 });
   const client = await connectControl(contract, target);
