@@ -111,7 +111,9 @@ t.test('a workload runs until its application ends, and its exit code is known',
 });
 
 t.test('stop hands SIGTERM to the application and waits for the tree', async (t) => {
-  await run(t, 'long', ['sh', '-c', 'trap "exit 9" TERM; while :; do sleep 0.05; done']);
+  await run(t, 'long', ['sh', '-c', 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done']);
+  const printed = () => readOrNothing(join(root, 'state/workloads/long/app.log')) ?? '';
+  t.ok(await waitUntil(() => printed().includes('ready'), 10_000));
   t.same(await ask('node-a', 'stop', { name: 'long' }), { exitCode: 9 });
   t.match(await find('node-a', 'long'), { state: 'ended', exitCode: 9 });
 });
