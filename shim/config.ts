@@ -39,7 +39,7 @@ export const shimOptions = {
   'connect-wait': option(
     duration(),
     '10s',
-    'a driver that connects after the link has been down for longer is turned away',
+    'a driver that connects is turned away when there has been no link for longer',
   ),
   ...linkOptions,
   ...securityOptions,

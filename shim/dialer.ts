@@ -97,7 +97,7 @@ export class Dialer {
   get lastBind(): Attached | undefined {
     return this.#lastBind;
   }
-  /** How long there has been no link; 0 while there is one. */
+  /** How long the link has been missed: since it broke, or since the attach that looks for it. 0 while there is one. */
   get downMs(): number {
     return this.#state.kind === 'bound' ? 0 : performance.now() - this.#downSinceMs;
   }
@@ -144,7 +144,9 @@ export class Dialer {
 
   #step(event: initiator.InitiatorEvent): void {
     const { state, actions } = initiator.step(this.#state, event, performance.now(), this.#options.limits);
-    if (this.#state.kind === 'bound' && state.kind !== 'bound') this.#downSinceMs = performance.now();
+    const wasUp = this.#state.kind === 'bound' && state.kind !== 'bound';
+    const wasAway = this.#state.kind === 'detached' && state.kind !== 'detached';
+    if (wasUp || wasAway) this.#downSinceMs = performance.now();
     this.#state = state;
     for (const action of actions) this.#perform(action);
     clearTimeout(this.#timer);
@@ -173,9 +175,15 @@ export class Dialer {
         this.#refuse(action.verdict, action.reason);
         break;
       case 'failed':
-        this.#log.warn({ ...action.failure, attempt: action.attempt, proxy: this.#target }, 'no link to the proxy');
+        this.#logFailure(action.failure, action.attempt);
         break;
     }
+  }
+
+  /** Attempts go on without end: the first, the second, the fourth, the eighth ... are worth a line. */
+  #logFailure(failure: initiator.Failure, attempt: number): void {
+    const isTelling = (attempt & (attempt - 1)) === 0;
+    this.#log[isTelling ? 'warn' : 'debug']({ ...failure, attempt, proxy: this.#target }, 'no link to the proxy');
   }
 
   #dial(): void {

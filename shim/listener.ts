@@ -5,7 +5,7 @@ import { type EndCode, LinkError, type StreamId } from './link/index.js';
 import { listenAt } from './program/listen.js';
 
 export interface ListenerLimits {
-  /** A driver that connects while the link has been down for longer than this is turned away at once. */
+  /** A driver that has no session yet is turned away when the link has been down for longer than this. */
   readonly connectWaitMs: number;
   /** Time a broken-off connection has for the bytes before the break. */
   readonly lingerMs: number;
@@ -110,22 +110,44 @@ export class DriverListener {
       socket.destroy();
       return;
     }
-    const { state } = dialer;
-    if (state.kind === 'refused' || dialer.downMs > this.#limits.connectWaitMs) {
-      this.#log.warn(
-        { code: 'no-link', state: state.kind, downMs: Math.round(dialer.downMs) },
-        'a driver was turned away: no link to the proxy',
-      );
-      socket.destroy();
+    if (dialer.state.kind === 'refused' || dialer.downMs > this.#limits.connectWaitMs) {
+      this.#turnAway(socket, dialer);
       return;
     }
     try {
       const stream = dialer.link.open();
       this.#connections.set(stream, new DriverConnection(socket, stream, dialer, this.#limits.lingerMs));
+      if (dialer.state.kind !== 'bound') this.#awaitLink(socket, dialer);
     } catch (error) {
       if (!(error instanceof LinkError)) throw error;
       this.#log.warn({ err: error }, 'a driver was turned away');
       socket.destroy();
     }
+  }
+
+  /**
+   * A driver that connects while there is no link waits for one, but not for ever: drivers have no limit of their own on
+   * the time a login takes. Once it has been on a link it may have a session, which is kept for as long as the proxy does.
+   * While the shim is detached it is being moved, and the clock of its next host may be another: that time does not count.
+   */
+  #awaitLink(socket: Socket, dialer: Dialer): void {
+    const { connectWaitMs } = this.#limits;
+    const { epoch } = dialer;
+    const look = (): void => {
+      if (dialer.epoch !== epoch) return;
+      const leftMs = dialer.state.kind === 'detached' ? connectWaitMs : connectWaitMs - dialer.downMs;
+      if (leftMs > 0) timer = setTimeout(look, leftMs + 1);
+      else this.#turnAway(socket, dialer);
+    };
+    let timer = setTimeout(look, 0);
+    socket.once('close', () => clearTimeout(timer));
+  }
+
+  #turnAway(socket: Socket, { state, downMs }: Dialer): void {
+    this.#log.warn(
+      { code: 'no-link', state: state.kind, downMs: Math.round(downMs) },
+      'a driver was turned away: no link to the proxy',
+    );
+    socket.destroy();
   }
 }

@@ -253,8 +253,9 @@ export class BackendSession {
       this.#perform(this.#phase.databaseEnded());
       return;
     }
-    // Decided now: the driver will end too, because of this.
+    // Decided and told now: the driver will end too because of this, and everything is over before the socket closes.
     this.#failure = this.#endedBy();
+    if (this.#failure !== undefined) this.#logEnd(this.#failure);
     this.#events.end();
   };
 
@@ -321,8 +322,8 @@ export class BackendSession {
     this.#measure();
     this.#stopTimers();
     this.#state = 'closed';
+    if (error !== undefined && error !== this.#failure) this.#logEnd(error);
     this.#failure = error;
-    if (error !== undefined) this.#logEnd(error);
     if (this.#socket !== undefined) abandon(this.#socket);
     process.nextTick(() => this.#events.closed(this.#failure));
   }
@@ -330,12 +331,12 @@ export class BackendSession {
   /** The one line about a session that ended unasked, or never came to be. */
   #logEnd(error: BackendError): void {
     const { identity, transaction } = this.#tracker.view();
-    const { user, service, sid, serial } = identity;
+    const { user, sid, serial } = identity;
     const database = `${this.#address.host}:${this.#address.port}`;
     const isLost = error.code === 'database-ended' || error.code === 'database-lost';
     if (isLost) {
       this.#log.warn({ err: error, database, user, sid, serial, transaction: transaction.kind }, 'session lost');
-    } else this.#log.warn({ err: error, database, service }, 'no session with the database');
+    } else this.#log.warn({ err: error, database }, 'no session with the database');
   }
 
   #stopTimers(): void {

@@ -69,10 +69,9 @@ function withCode(fields: Record<string, unknown>): Record<string, unknown> {
  */
 function describeError(error: unknown): unknown {
   const code = errorCode(error);
-  if (!(error instanceof Error) || code === undefined || isFault(code)) return pino.stdSerializers.err(error as Error);
-  const cause = error.cause === undefined ? {} : { cause: describeError(error.cause) };
-  const source = 'source' in error ? { source: error.source } : {};
-  return { type: error.name, code, ...source, message: error.message, ...cause };
+  if (code === undefined || isFault(code)) return pino.stdSerializers.err(error as Error);
+  const { name, source, message, cause } = error as Record<string, unknown>;
+  return { type: name, code, source, message, ...(cause === undefined ? {} : { cause: describeError(cause) }) };
 }
 
 /** Node.js' own codes begin so and mean wrong use of it, except for what OpenSSL says of a peer. */
