@@ -1,0 +1,81 @@
+import pg from 'pg';
+import { type IdRange, noteSql } from '../../fixtures/apps/rows.js';
+
+/** What PostgreSQL says of the session behind an Oracle session. */
+export interface BackendProcess {
+  readonly databasePid: number;
+  /** Transaction id; null while the session has written nothing in a transaction. */
+  readonly databaseXid: string | null;
+  readonly databaseState: string;
+  /** When its present or last statement began, as text. */
+  readonly queryStart: string;
+}
+
+/** The database behind the database, asked directly: it knows nothing of moves, of Oracle, or of these tests. */
+export class Witness {
+  readonly #client: pg.Client;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  static async open(url: string): Promise<Witness> {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    return new Witness(client);
+  }
+
+  async backend(sid: number, serial: number): Promise<BackendProcess | undefined> {
+    const rows = await this.#query<BackendProcess>(
+      `select pid as "databasePid", backend_xid::text as "databaseXid", state as "databaseState",
+         query_start::text as "queryStart"
+       from pg_stat_activity where application_name = $1`,
+      [`sid=${sid} serial=${serial}`],
+    );
+    return rows[0];
+  }
+
+  /** Rows that others than their writer can see. */
+  async visibleRows(table: string): Promise<number> {
+    const rows = await this.#query<{ count: number }>(`select count(*)::int as count from app.${table}`);
+    return rows[0]?.count ?? 0;
+  }
+
+  /** Looks at every byte of every visible row. */
+  async contents(table: string, noteBytes: number): Promise<{ rows: number; wrong: number; idSum: number }> {
+    const [row] = await this.#query<{ rows: number; wrong: number; sum: number }>(
+      `select count(*)::int as rows, coalesce(sum(id), 0)::float8 as sum,
+         count(*) filter (where note is distinct from ${noteSql(noteBytes)})::int as wrong from app.${table}`,
+    );
+    return { rows: row?.rows ?? 0, wrong: row?.wrong ?? 0, idSum: row?.sum ?? 0 };
+  }
+
+  /** Makes rows that an application would take long to make. */
+  async fill(table: string, { firstId, rows }: IdRange, noteBytes: number): Promise<void> {
+    const ids = `generate_series(${firstId}, ${firstId + rows - 1}) id`;
+    await this.#query(`insert into app.${table} (id, note) select id, ${noteSql(noteBytes)} from ${ids}`);
+  }
+
+  /** Processes that wait for a lock which this process holds. */
+  async waitingFor(databasePid: number): Promise<readonly number[]> {
+    const rows = await this.#query<{ pid: number }>(
+      `select pid from pg_stat_activity where wait_event_type = 'Lock' and $1::int = any(pg_blocking_pids(pid))`,
+      [databasePid],
+    );
+    return rows.map(({ pid }) => pid);
+  }
+
+  /** Whether the process still runs. */
+  async lives(databasePid: number): Promise<boolean> {
+    const rows = await this.#query('select 1 from pg_stat_activity where pid = $1', [databasePid]);
+    return rows.length > 0;
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end();
+  }
+
+  async #query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
+    return (await this.#client.query<Row>(text, [...values])).rows;
+  }
+}
