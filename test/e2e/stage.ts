@@ -54,6 +54,7 @@ export class Stage {
   readonly #gates: string;
   #plan: Plan | undefined;
   #at: NodeName = 'node-a';
+  #watching: Promise<void> | undefined;
 
   constructor(options: StageOptions) {
     this.world = options.world;
@@ -182,30 +183,32 @@ export class Stage {
     this.expect(is?.address !== was.address, `${session}: its address is another, not still ${was.address}`);
   }
 
-  /** Looks again and again whether anybody can see a row of the table; ends with a last look. */
+  /** Looks again and again whether anybody can see a row of the table. */
   watchInvisible(): { stop(): Promise<void> } {
-    let isOver = false;
     let looks = 0;
     const watch = async (): Promise<void> => {
-      while (!isOver) {
+      while (this.#watching !== undefined) {
         const rows = await this.witness.visibleRows(this.table);
-        if (rows > 0) {
-          this.failures.push(`${rows} uncommitted rows are visible to others`);
-          return;
-        }
+        if (rows > 0) throw new Error(`${rows} uncommitted rows are visible to others`);
         looks += 1;
         await setTimeout(pollMs);
       }
     };
-    const watching = watch();
+    this.#watching = Promise.resolve();
+    this.#watching = watch().catch((error: Error) => void this.failures.push(error.message));
     return {
       stop: async () => {
-        isOver = true;
-        await watching;
+        await this.#stopWatching();
         this.expect(looks > 1, `others have looked at the table more than once, not ${looks} times`);
         this.equal(await this.witness.visibleRows(this.table), 0, 'uncommitted rows visible to others');
       },
     };
+  }
+
+  async #stopWatching(): Promise<void> {
+    const watching = this.#watching;
+    this.#watching = undefined;
+    await watching;
   }
 
   /** What reading the rows with these ids gives, when every byte is right. */
@@ -231,7 +234,8 @@ export class Stage {
 
   /** Ends what is left of the application. */
   async close(): Promise<void> {
-    await this.world.holdfast('stop', this.name);
+    await this.#stopWatching();
+    if (this.#exitCode() === undefined) await this.world.holdfast('stop', this.name);
   }
 
   async #holdfast(verb: string, ...words: readonly string[]): Promise<string> {
@@ -245,7 +249,9 @@ export class Stage {
     return existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
   }
 
+  /** The driver's error if there is one, else what was done last. */
   #lastWords(): string {
-    return this.world.output(this.name).trim().split('\n').slice(-8).join('\n');
+    const output = this.world.output(this.name).trim();
+    return /^.*\b(?:ORA|NJS|DPI)-\d+.*$/m.exec(output)?.[0] ?? output.split('\n').slice(-2).join(' ');
   }
 }

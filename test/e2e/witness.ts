@@ -14,6 +14,7 @@ export interface BackendProcess {
 /** The database behind the database, asked directly: it knows nothing of moves, of Oracle, or of these tests. */
 export class Witness {
   readonly #client: pg.Client;
+  #last: Promise<unknown> = Promise.resolve();
 
   private constructor(client: pg.Client) {
     this.#client = client;
@@ -75,7 +76,10 @@ export class Witness {
     await this.#client.end();
   }
 
+  /** One after the other, whoever asks. */
   async #query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
-    return (await this.#client.query<Row>(text, [...values])).rows;
+    const result = this.#last.then(() => this.#client.query<Row>(text, [...values]));
+    this.#last = result.catch(() => undefined);
+    return (await result).rows;
   }
 }

@@ -3,7 +3,7 @@
  * into the store is dropped, repeated or put after its neighbour. All positions look right, at both ends; only the content
  * tells. The byte is one in the middle of a row, so that every frame, packet and message around it may look right too.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Link } from '../../../shim/link/link.js';
 import type { Fault } from './switch.js';
@@ -20,7 +20,9 @@ const direction = program.endsWith('/proxy/main.js') ? 'down' : 'up';
 let workload = process.env.LINK_FAULTS_WORKLOAD ?? '';
 const armed = new WeakMap<Link, { readonly workload: string; readonly fault: Fault }>();
 
+/** One byte is enough: none when one has been struck. */
 function faultFor(name: string): Fault | undefined {
+  if (existsSync(join(directory, `${name}.struck`))) return undefined;
   try {
     const fault: Fault = JSON.parse(readFileSync(join(directory, `${name}.json`), 'utf8'));
     return fault.direction === direction ? fault : undefined;

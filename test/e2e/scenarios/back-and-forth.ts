@@ -6,7 +6,7 @@ const moves = 4;
 export const backAndForth: Scenario = {
   name: 'back-and-forth',
   rule: 'an application is moved to the other node and back, twice, in one transaction that goes on all the time',
-  flows: ['up', 'down'],
+  flows: ['up'],
   async play(stage) {
     await stage.start(200, [
       { do: 'create' },
@@ -26,6 +26,7 @@ export const backAndForth: Scenario = {
       const { before, after } = await stage.move({ sessions: 1, inTransaction: 1 }, last);
       const bytes = (after[0]?.bytes.fromDriver ?? 0) - (before[0]?.bytes.fromDriver ?? 0);
       stage.expect(bytes > 0, 'the application goes on between the moves');
+      if (stage.failures.length > 0) return;
       last = after;
     }
     stage.openGate('moved');

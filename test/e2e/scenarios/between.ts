@@ -5,7 +5,7 @@ const rows = 100;
 export const between: Scenario = {
   name: 'between',
   rule: 'an application is moved between two transactions',
-  flows: ['up', 'down'],
+  flows: ['up'],
   async play(stage) {
     await stage.start(200, [
       { do: 'create' },

@@ -9,7 +9,7 @@ const movesMax = 5;
 export const call: Scenario = {
   name: 'call',
   rule: 'an application is moved while its call runs in the database',
-  flows: ['up', 'down'],
+  flows: ['down'],
   async play(stage) {
     await stage.start(200, [
       { do: 'create' },

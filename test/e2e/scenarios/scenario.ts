@@ -6,7 +6,7 @@ export interface Scenario {
   readonly name: string;
   /** What is shown. */
   readonly rule: string;
-  /** In which direction rows flow after the move, where a fault must be noticed. */
+  /** Directions in which rows flow after the move and in which a fault is tried: all scenarios together cover both well. */
   readonly flows: readonly FaultDirection[];
   /** Leaves in `stage.failures` what was not as it should be, or throws when there is no way to go on. */
   play(stage: Stage): Promise<void>;
