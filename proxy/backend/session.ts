@@ -330,11 +330,14 @@ export class BackendSession {
 
   /** The one line about a session that ended unasked, or never came to be. */
   #logEnd(error: BackendError): void {
-    const { identity, transaction } = this.#tracker.view();
+    const { identity, transaction, phase, calls } = this.#tracker.view();
     const { user, sid, serial } = identity;
     const database = `${this.#address.host}:${this.#address.port}`;
     const isLost = error.code === 'database-ended' || error.code === 'database-lost';
-    if (isLost) {
+    if (isLost && phase === 'login' && calls.lastError > 0) {
+      // The database has said no and hung up, as it does: there never was a session.
+      this.#log.info({ database, user, ora: calls.lastError }, 'login failed');
+    } else if (isLost) {
       this.#log.warn({ err: error, database, user, sid, serial, transaction: transaction.kind }, 'session lost');
     } else this.#log.warn({ err: error, database }, 'no session with the database');
   }

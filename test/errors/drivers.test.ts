@@ -7,6 +7,7 @@ import { type LogLine, logOf, portOf, rejection, start, warning } from './parts.
 
 /** What the driver says, and what the operator reads, when a database does not take a session. */
 
+t.setTimeout(120_000);
 const plain = '--insecure-plaintext';
 const login = { user: 'app', password: 'app' };
 const oracle = start(t, 'holdfast-oracle', '--listen', '127.0.0.1:0');
@@ -44,6 +45,8 @@ t.test('what the database says, the driver hears as if nothing were in between',
   const wrongPassword = { ...login, password: 'wrong' };
   const viaShim = await rejection(oracledb.getConnection({ ...wrongPassword, connectString }));
   t.equal(viaShim.code, 'ORA-01017');
+  await proxy.printed(/login failed/);
+  t.match(logOf(proxy).at(-1), { msg: 'login failed', user: 'app', ora: 1017, level: 30 });
   const direct = `127.0.0.1:${databasePort}`;
   const straight = await rejection(oracledb.getConnection({ ...wrongPassword, connectString: `${direct}/orders` }));
   t.equal(shown(viaShim), shown(straight));
@@ -60,39 +63,28 @@ t.test('what the database says, the driver hears as if nothing were in between',
   t.strictSame(warnings(logOf(proxy)), []);
 });
 
-t.test(
-  'a database that cannot be had is an ORA error for the driver and one coded line for the operator',
-  async (t) => {
-    const nowhere = `127.0.0.1:${await freePort('127.0.0.1')}`;
-    const mute = await impostor(t, (socket) => socket.on('error', () => undefined));
-    const brusque = await impostor(t, (socket) => socket.destroy());
-    const webServer = await impostor(t, (socket) => {
-      socket.on('error', () => undefined);
-      socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+t.test('no database: an ORA error for the driver, one coded line for the operator', async (t) => {
+  const nowhere = `127.0.0.1:${await freePort('127.0.0.1')}`;
+  const mute = await impostor(t, (socket) => socket.on('error', () => undefined));
+  const cases = [
+    [nowhere, 'database-no-listener', 12541],
+    [mute, 'database-answer-timeout', 12535],
+  ] as const;
+  for (const [database, code, ora] of cases) {
+    await t.test(code, async (t) => {
+      const { proxy, connectString } = await path(t, database, '--connect-timeout', '300ms');
+      const startedMs = performance.now();
+      const error = await rejection(oracledb.getConnection({ ...login, connectString }));
+      t.ok(performance.now() - startedMs < 5_000, 'soon');
+      t.match(error.message, new RegExp(`(ORA|TNS)-${ora}|error ${ora}`));
+      await proxy.printed(/no session with the database/);
+      const lines = warnings(logOf(proxy));
+      t.equal(lines.length, 1, 'one line');
+      t.match(lines[0], { code, database, workload: 'orders', err: { message: String } });
+      t.notMatch(proxy.stderr, /"stack"/);
     });
-    const cases = [
-      [nowhere, 'database-no-listener', 12541],
-      ['no-such-host.invalid:1521', 'database-unknown-host', 12545],
-      [mute, 'database-answer-timeout', 12535],
-      [brusque, 'database-closed-early', 12537],
-      [webServer, 'database-not-oracle-net', 12592],
-    ] as const;
-    for (const [database, code, ora] of cases) {
-      await t.test(code, async (t) => {
-        const { proxy, connectString } = await path(t, database, '--connect-timeout', '300ms');
-        const startedMs = performance.now();
-        const error = await rejection(oracledb.getConnection({ ...login, connectString }));
-        t.ok(performance.now() - startedMs < 5_000, 'soon');
-        t.match(error.message, new RegExp(`(ORA|TNS)-${ora}|error ${ora}`));
-        await proxy.printed(/no session with the database/);
-        const lines = warnings(logOf(proxy));
-        t.equal(lines.length, 1, 'one line');
-        t.match(lines[0], { code, database, workload: 'orders', err: { message: String } });
-        t.notMatch(proxy.stderr, /"stack"/);
-      });
-    }
-  },
-);
+  }
+});
 
 t.test('a database that goes away ends the session with a recoverable error and one coded line', async (t) => {
   const own = start(t, 'holdfast-oracle', '--listen', '127.0.0.1:0');
