@@ -29,9 +29,15 @@ done
 app_pid=$!
 [ -z "$asked" ] || kill -TERM $app_pid
 : >"$dir/started"
-while kill -0 $app_pid 2>/dev/null; do
+status=
+while :; do
+  asked=
   wait $app_pid
-  status=$?
+  code=$?
+  # A signal ends the waiting early; 127 then says that the application was waited for already.
+  if [ $code -eq 127 ] && [ -n "$status" ]; then break; fi
+  status=$code
+  [ -n "$asked" ] || break
 done
 echo "$status" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
 kill -TERM $shim_pid 2>/dev/null

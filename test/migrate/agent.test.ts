@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -108,6 +108,19 @@ t.test('a workload runs until its application ends, and its exit code is known',
     { state: 'running' },
     'the name is free again',
   );
+});
+
+t.test('an application that takes no notice of SIGTERM at first keeps its own exit code', async (t) => {
+  const script = 'trap "echo asked" TERM; echo ready; while [ ! -e go ]; do sleep 0.05; done; exit 5';
+  const { pid } = await run(t, 'deaf', ['sh', '-c', script]);
+  const directory = join(root, 'state/workloads/deaf');
+  const printed = (what: string) =>
+    waitUntil(() => readOrNothing(join(directory, 'app.log'))?.includes(what) ?? false, 10_000);
+  await printed('ready');
+  process.kill(pid, 'SIGTERM');
+  t.ok(await printed('asked'));
+  writeFileSync(join(root, 'go'), '');
+  t.ok(await waitUntil(() => readOrNothing(join(directory, 'exit')) === '5\n', 10_000));
 });
 
 t.test('stop hands SIGTERM to the application and waits for the tree', async (t) => {
