@@ -213,11 +213,7 @@ export class Stage {
 
   /** What reading the rows with these ids gives, when every byte is right. */
   digestOf(...ranges: readonly IdRange[]): string {
-    const digest = new RowDigest();
-    for (const { firstId, rows } of ranges) {
-      for (let id = firstId; id < firstId + rows; id++) digest.add(id, noteOf(id, this.#plan?.noteBytes ?? 0));
-    }
-    return digest.digest();
+    return digestOf(this.#plan?.noteBytes ?? 0, ranges);
   }
 
   /** Waits until the application has ended by itself, and looks at every row that it has left. */
@@ -254,4 +250,13 @@ export class Stage {
     const output = this.world.output(this.name).trim();
     return /^.*\b(?:ORA|NJS|DPI)-\d+.*$/m.exec(output)?.[0] ?? output.split('\n').slice(-2).join(' ');
   }
+}
+
+/** What an application makes of the rows with these ids, when every byte is right. */
+export function digestOf(noteBytes: number, ranges: readonly IdRange[]): string {
+  const digest = new RowDigest();
+  for (const { firstId, rows } of ranges) {
+    for (let id = firstId; id < firstId + rows; id++) digest.add(id, noteOf(id, noteBytes));
+  }
+  return digest.digest();
 }

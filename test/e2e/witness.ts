@@ -66,10 +66,12 @@ export class Witness {
     return rows.map(({ pid }) => pid);
   }
 
-  /** Whether the process still runs. */
-  async lives(databasePid: number): Promise<boolean> {
-    const rows = await this.#query('select 1 from pg_stat_activity where pid = $1', [databasePid]);
-    return rows.length > 0;
+  /** Processes of Oracle sessions that have written something and not committed it. */
+  async writers(): Promise<readonly number[]> {
+    const rows = await this.#query<{ pid: number }>(
+      `select pid from pg_stat_activity where application_name like 'sid=%' and backend_xid is not null`,
+    );
+    return rows.map(({ pid }) => pid);
   }
 
   async close(): Promise<void> {
