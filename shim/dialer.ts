@@ -24,7 +24,7 @@ export interface DialTarget {
   readonly host: string;
   readonly port: number;
   /** Address to dial from; undefined lets the kernel choose. */
-  readonly localAddress?: string;
+  readonly localAddress?: string | undefined;
 }
 
 export interface DialerOptions {
@@ -102,9 +102,12 @@ export class Dialer {
     return this.#state.kind === 'bound' ? 0 : performance.now() - this.#downSinceMs;
   }
 
-  /** Dials until bound or refused. @throws {ShimError} refused-<verdict>, detached */
+  /**
+   * Dials until bound or refused. A local address holds for this attach and its reconnects: the next host has another.
+   * @throws {ShimError} refused-<verdict>, detached
+   */
   attach(target: Partial<DialTarget> = {}): Promise<Attached> {
-    this.#target = { ...this.#target, ...target };
+    this.#target = { ...this.#target, localAddress: undefined, ...target };
     if (this.#state.kind === 'bound' && this.#lastBind !== undefined) return Promise.resolve(this.#lastBind);
     return new Promise((resolve, reject) => {
       this.#waiters.push({ resolve, reject });

@@ -47,8 +47,7 @@ export function serveShimControl({
         await dialer.detach();
         return { streams: dialer.link.streamCount, elapsedMs: performance.now() - startedMs };
       },
-      attach: ({ proxy, localAddress }) =>
-        dialer.attach({ ...proxy, ...(localAddress === undefined ? {} : { localAddress }) }),
+      attach: ({ proxy, localAddress }) => dialer.attach({ ...proxy, localAddress }),
     },
     { path },
   );

@@ -70,6 +70,11 @@ t.test('detach keeps driver and database connected; attach takes them up where t
   t.match(attached, { epoch: 2, streams: 1, address: '127.0.0.9' });
   await until(() => database.text === 'xduring' && driver.heard === 'late answer');
   t.match(proxy.registry.workloads[0]?.state, { kind: 'bound', attachment: { address: '127.0.0.9' } });
+  app.cut();
+  await until(() => app.dialer.epoch === 3);
+  t.match(app.dialer.lastBind, { address: '127.0.0.9' }, 'a reconnect keeps the address');
+  await app.dialer.detach();
+  t.match(await app.dialer.attach(), { epoch: 4, address: '127.0.0.1' }, 'the next attach does not');
 });
 
 t.test('a slow driver stops the database, a slow database stops the driver, and both go on', async (t) => {
