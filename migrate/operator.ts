@@ -1,6 +1,7 @@
+import type { WorkloadRow } from '../proxy/control/contract.js';
 import type { EventOf, ReplyOf, RequestOf } from '../shim/control/rpc.js';
 import { type CallOptions, type ControlClient, connectControl } from '../shim/control/rpc-client.js';
-import { errorCode, errorText } from '../shim/program/errors.js';
+import { errorCode } from '../shim/program/errors.js';
 import { loadSecurity, type Security, type SecuritySettings, securityOptions } from '../shim/program/security.js';
 import { agentAddress, type Cluster, clusterOptions, loadCluster } from './cluster.js';
 import { type AgentVerbs, agentContract, type WorkloadInfo } from './contract.js';
@@ -44,13 +45,17 @@ export class Operator {
   askAll<Name extends keyof AgentVerbs>(
     verb: Name,
     request: RequestOf<AgentVerbs[Name]>,
-  ): Promise<readonly { node: string; reply?: ReplyOf<AgentVerbs[Name]>; error?: string }[]> {
-    const ask = (node: string) =>
-      this.ask(node, verb, request).then(
-        (reply) => ({ node, reply }),
-        (error: unknown) => ({ node, error: errorText(error) }),
-      );
+  ): Promise<readonly ({ node: string } & Answer<ReplyOf<AgentVerbs[Name]>>)[]> {
+    const ask = async (node: string) => ({
+      node,
+      ...(await answerOf('agent-unreachable', `agent of ${node}`, this.ask(node, verb, request))),
+    });
     return Promise.all(this.nodes.map(ask));
+  }
+
+  /** The workloads that the proxy knows, or why it does not answer. */
+  askProxy(): Promise<Answer<readonly WorkloadRow[]>> {
+    return answerOf('proxy-unreachable', 'the proxy', this.proxy.workloads());
   }
 
   /** Where a workload is. @throws {MoveError} unknown-workload, agent-unreachable */
@@ -61,8 +66,9 @@ export class Operator {
     const silent = answers.filter(({ error }) => error !== undefined);
     if (silent.length === 0)
       throw new MoveError('unknown-workload', `there is no workload ${name} at ${this.nodes.join(', ')}`);
-    const reasons = silent.map(({ error }) => error).join('; ');
-    throw new MoveError('agent-unreachable', `${name} is at no node that answers: ${reasons}`);
+    const reasons = silent.map(({ error }) => error?.message).join('; ');
+    const code = silent[0]?.error?.code ?? 'agent-unreachable';
+    throw new MoveError(code, `${name} is at no node that answers: ${reasons}`);
   }
 
   async #connect(node: string): Promise<ControlClient<AgentVerbs>> {
@@ -73,5 +79,22 @@ export class Operator {
       const hint = errorCode(cause) === 'unreachable' ? ', is it running?' : '';
       throw MoveError.noAnswer('agent-unreachable', `agent of ${node}${hint}`, cause);
     }
+  }
+}
+
+export interface Answer<T> {
+  readonly reply?: T;
+  readonly error?: MoveError;
+}
+
+async function answerOf<T>(
+  code: Parameters<typeof MoveError.noAnswer>[0],
+  who: string,
+  reply: Promise<T>,
+): Promise<Answer<T>> {
+  try {
+    return { reply: await reply };
+  } catch (cause) {
+    return { error: MoveError.noAnswer(code, who, cause) };
   }
 }

@@ -1,45 +1,90 @@
+import type { SessionRow, WorkloadRow } from '../../proxy/control/contract.js';
 import { option } from '../../shim/program/config.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { flag } from '../../shim/program/values.js';
+import type { WorkloadInfo } from '../contract.js';
+import type { MoveError } from '../errors.js';
 import { Operator, operatorOptions } from '../operator.js';
-import { printJson, printRows, shownMs } from '../output.js';
+import { type Column, printJson, printTable, shownMs } from '../output.js';
 
 const listOptions = {
   json: option(flag(), 'false', 'print everything that is known, as JSON'),
   ...operatorOptions,
 } as const;
 
+const sessionColumns: readonly Column<SessionRow>[] = [
+  { head: 'workload', cell: ({ workload }) => workload },
+  { head: 'sid', cell: ({ sid }) => sid, align: 'right' },
+  { head: 'serial#', cell: ({ serial }) => serial, align: 'right' },
+  { head: 'user', cell: ({ user }) => user, spare: 1 },
+  { head: 'service', cell: ({ service }) => service, spare: 2 },
+  { head: 'program', cell: ({ program }) => program, spare: 5 },
+  { head: 'doing', cell: activity },
+  { head: 'transaction', cell: transaction, align: 'right' },
+  { head: 'link', cell: ({ state }) => state },
+  { head: 'from', cell: ({ address }) => address, spare: 3 },
+  { head: 'calls', cell: ({ callsTotal }) => callsTotal, align: 'right', spare: 4 },
+  { head: 'movable', cell: movability },
+];
+
+function activity({ phase, callsInFlight, lastFunction }: SessionRow): string {
+  if (phase !== 'ready') return phase;
+  if (callsInFlight === 0) return 'idle';
+  const call = `in ${lastFunction ?? 'a call'}`;
+  return callsInFlight === 1 ? call : `${call} +${callsInFlight - 1}`;
+}
+
+function transaction(row: SessionRow): string {
+  if (row.transaction === 'open' && row.transactionMs !== undefined) return `open ${shownMs(row.transactionMs)}`;
+  return row.transaction === 'none' ? '-' : row.transaction;
+}
+
+function movability({ movable, reason }: SessionRow): string {
+  return movable === true ? 'yes' : `${movable === false ? 'no' : 'unknown'}: ${reason}`;
+}
+
 export const sessions = defineCommand({
   name: 'sessions',
   summary: 'Lists the database sessions that the proxy holds.',
   options: listOptions,
   examples: [
-    ['holdfast sessions', 'A table'],
+    ['holdfast sessions', 'A table; a narrow terminal gets fewer columns'],
     ['holdfast sessions --json', 'All that is known of each'],
   ],
   async main({ settings }) {
     const rows = await new Operator(settings).proxy.sessions();
     if (settings.json) printJson(rows);
-    else {
-      const shown = rows.map((row) => ({
-        workload: row.workload,
-        stream: row.stream,
-        user: row.user,
-        service: row.service,
-        sid: row.sid,
-        'serial#': row.serial,
-        calls: row.callsInFlight,
-        transaction:
-          row.transactionMs === undefined ? row.transaction : `${row.transaction} ${shownMs(row.transactionMs)}`,
-        state: row.state,
-        from: row.address,
-        movable: row.movable === true ? 'yes' : `${row.movable === false ? 'no' : 'unknown'}: ${row.reason}`,
-      }));
-      printRows(shown, false, 'the proxy holds no sessions');
-    }
+    else printTable(sessionColumns, rows, 'the proxy holds no sessions');
     return 0;
   },
 });
+
+/** A workload as its node and the proxy know it; a shim that no agent has started has no node. */
+type WorkloadView = Partial<WorkloadInfo> & { readonly name: string; readonly link?: WorkloadRow };
+
+const workloadColumns: readonly Column<WorkloadView>[] = [
+  { head: 'workload', cell: ({ name }) => name },
+  { head: 'node', cell: ({ node }) => node ?? '-' },
+  { head: 'state', cell: workloadState },
+  { head: 'pid', cell: ({ pid }) => pid, align: 'right', spare: 2 },
+  { head: 'sessions', cell: ({ link }) => link?.sessions, align: 'right' },
+  { head: 'link', cell: linkState },
+  { head: 'from', cell: ({ link }) => link?.address, spare: 1 },
+  { head: 'moves', cell: ({ link }) => link && link.epoch - 1, align: 'right', spare: 3 },
+  { head: 'command', cell: ({ command }) => command?.join(' ') },
+];
+
+function workloadState({ state, exitCode, moving }: WorkloadView): string {
+  if (state === undefined) return '-';
+  if (moving !== undefined) return `moving to ${moving}`;
+  return exitCode === undefined ? state : `${state} (${exitCode})`;
+}
+
+function linkState({ link }: WorkloadView): string {
+  if (link === undefined) return '-';
+  if (link.expiresMs === undefined) return `${link.state} ${shownMs(link.sinceMs)}`;
+  return `${link.state}, ${shownMs(link.expiresMs)} left`;
+}
 
 export const workloads = defineCommand({
   name: 'workloads',
@@ -49,28 +94,25 @@ export const workloads = defineCommand({
   examples: [['holdfast workloads', 'A table']],
   async main({ settings }) {
     const operator = new Operator(settings);
-    const [answers, bound] = await Promise.all([operator.askAll('workloads', {}), operator.proxy.workloads()]);
+    const [answers, proxy] = await Promise.all([operator.askAll('workloads', {}), operator.askProxy()]);
     const local = answers.flatMap(({ reply }) => reply ?? []);
-    const rows = local.map((workload) => ({ ...workload, link: bound.find(({ name }) => name === workload.name) }));
+    const rows = joined(local, proxy.reply ?? []);
     if (settings.json) printJson(rows);
-    else {
-      const shown = rows.map(({ name, node, state, exitCode, pid, link, command }) => ({
-        name,
-        node,
-        state: exitCode === undefined ? state : `${state} ${exitCode}`,
-        pid,
-        link: link?.state,
-        from: link?.address,
-        epoch: link?.epoch,
-        sessions: link?.sessions,
-        command,
-      }));
-      printRows(shown, false, 'no node that answers has a workload');
-    }
-    for (const { node, error } of answers) if (error !== undefined) process.stderr.write(`${node}: ${error}\n`);
-    return answers.some(({ error }) => error !== undefined) ? 1 : 0;
+    else printTable(workloadColumns, rows, 'there are no workloads');
+    return reportSilent('workloads', [...answers, proxy]);
   },
 });
+
+/** An older life of a workload may still be held under the same name: the one that is bound goes first. */
+function joined(local: readonly WorkloadInfo[], links: readonly WorkloadRow[]): readonly WorkloadView[] {
+  const bound = [...links].sort((one, other) => one.state.localeCompare(other.state));
+  const managed = local.map((workload) => {
+    const link = bound.find(({ name }) => name === workload.name);
+    return link === undefined ? workload : { ...workload, link };
+  });
+  const others = links.filter(({ name }) => !local.some((workload) => workload.name === name));
+  return [...managed, ...others.map((link) => ({ name: link.name, link }))];
+}
 
 export const nodes = defineCommand({
   name: 'nodes',
@@ -83,11 +125,35 @@ export const nodes = defineCommand({
     const rows = answers.map(({ node, reply, error }) => ({
       node,
       agent: operator.cluster.nodes[node]?.agent.host,
-      state: error ?? 'up',
+      state: error?.code ?? 'up',
       workloads: reply?.workloads,
-      criu: reply?.criu.version ?? reply?.criu.missing,
+      criu: reply?.criu.version ?? (reply?.criu.missing && `no: ${reply.criu.missing}`),
     }));
-    printRows(rows, settings.json, 'the cluster file names no nodes');
-    return answers.some(({ error }) => error !== undefined) ? 1 : 0;
+    if (settings.json) printJson(rows);
+    else printTable(nodeColumns, rows, 'the cluster file names no nodes');
+    return reportSilent('nodes', answers);
   },
 });
+
+interface NodeView {
+  readonly node: string;
+  readonly agent: string | undefined;
+  readonly state: string;
+  readonly workloads: number | undefined;
+  readonly criu: string | undefined;
+}
+
+const nodeColumns: readonly Column<NodeView>[] = [
+  { head: 'node', cell: ({ node }) => node },
+  { head: 'agent', cell: ({ agent }) => agent },
+  { head: 'state', cell: ({ state }) => state },
+  { head: 'workloads', cell: ({ workloads }) => workloads, align: 'right' },
+  { head: 'criu', cell: ({ criu }) => criu ?? '-' },
+];
+
+/** The list is not whole: a line for each part that gave no answer. @returns the exit code */
+function reportSilent(command: string, answers: readonly { readonly error?: MoveError }[]): number {
+  const errors = answers.flatMap(({ error }) => error ?? []);
+  for (const { code, message } of errors) process.stderr.write(`holdfast ${command}: ${code}: ${message}\n`);
+  return errors.length === 0 ? 0 : 1;
+}

@@ -102,6 +102,8 @@ async function perform(criu: string, args: readonly string[], log: string, code:
 function exitText(cause: unknown): string {
   if (typeof cause !== 'object' || cause === null || !('stderr' in cause) || !('code' in cause))
     return errorText(cause);
+  // It could not even be started: a code of the system in place of an exit code.
+  if (typeof cause.code === 'string') return errorText(cause);
   return String(cause.stderr).trim().split('\n').at(-1) || `CRIU ended with ${cause.code ?? 'a signal'}`;
 }
 
