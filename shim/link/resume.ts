@@ -73,25 +73,24 @@ export interface Rejected {
 export interface Binding {
   readonly epoch: Epoch;
   readonly token: Buffer;
-  /** Token before that, still good until the shim has confirmed that it got the new one. */
-  readonly unconfirmed: Buffer | undefined;
+  /** What the shim presented for this bind: still good until it has confirmed that it got the answer. */
+  readonly unconfirmed: { readonly epoch: Epoch; readonly token: Buffer } | undefined;
 }
 
 /** A workload that has never been bound: epoch 0, opened by an empty token. */
 export const noBinding: Binding = { epoch: 0 as Epoch, token: Buffer.alloc(0), unconfirmed: undefined };
 
 /**
- * May this RESUME bind? Every bind takes a token, so of two copies one binds and the other is stale. A lost RESUME_OK
- * must not lock the shim out, hence the previous token stays good until CONFIRM; no data is taken before CONFIRM, so
- * a bind that is superseded in that time has sent nothing to the database.
+ * May this RESUME bind? Every bind takes a token, so of two copies one binds and the other is stale. Lost RESUME_OKs, also
+ * several in a row, must not lock the shim out, hence what it presented stays good until CONFIRM; no data is taken before
+ * CONFIRM, so a bind that is superseded in that time has sent nothing to the database.
  */
 export function judge(resume: Resume, binding: Binding, link: Link): { verdict: Verdict; reason: string } | undefined {
-  const current = resume.epoch === binding.epoch;
-  const lostAnswer = binding.unconfirmed !== undefined && resume.epoch === binding.epoch - 1;
-  if (!current && !lostAnswer) {
-    return { verdict: 'stale-epoch', reason: `epoch ${resume.epoch} was presented, ${binding.epoch} is the newest` };
+  const { epoch, token, unconfirmed } = binding;
+  const expected = resume.epoch === epoch ? token : resume.epoch === unconfirmed?.epoch ? unconfirmed.token : undefined;
+  if (expected === undefined) {
+    return { verdict: 'stale-epoch', reason: `epoch ${resume.epoch} was presented, ${epoch} is the newest` };
   }
-  const expected = current ? binding.token : (binding.unconfirmed ?? binding.token);
   if (!sameToken(resume.token, expected))
     return { verdict: 'not-authorised', reason: 'the resume token does not match' };
   if (link.peerRewound(resume.streams)) {
@@ -102,7 +101,7 @@ export function judge(resume: Resume, binding: Binding, link: Link): { verdict: 
 
 /** The binding after a bind with a fresh token. */
 export function bound(binding: Binding, resume: Resume, token: Buffer): Binding {
-  return { epoch: (binding.epoch + 1) as Epoch, token, unconfirmed: resume.token };
+  return { epoch: (binding.epoch + 1) as Epoch, token, unconfirmed: { epoch: resume.epoch, token: resume.token } };
 }
 
 /** The binding after CONFIRM. */

@@ -8,6 +8,7 @@ import { Link } from '../../../shim/link/link.js';
 import {
   type Binding,
   bound,
+  confirmed,
   decodeResume,
   decodeResumeOk,
   encodeResume,
@@ -89,8 +90,12 @@ export class Pair {
     this.proxy = new End('proxy', this.limits);
   }
 
-  /** The whole handshake through its real encoding. @returns the verdict when it was refused */
-  bind(): Verdict | undefined {
+  /**
+   * The whole handshake through its real encoding.
+   * @param lost what does not arrive because the wire is cut: RESUME_OK or CONFIRM
+   * @returns the verdict when it was refused
+   */
+  bind(lost?: 'answer' | 'confirm'): Verdict | undefined {
     const windowBytes = this.limits.windowBytes;
     const identity = { version: 1, workload: 'w', instance: 'i', epoch: this.epoch, token: this.token, windowBytes };
     const resume = decodeResume(
@@ -114,10 +119,13 @@ export class Pair {
         replayedBytes: this.proxy.link.counters.replayedBytes - replayed,
       }).subarray(headerBytes),
     );
-    this.epoch = ok.epoch;
-    this.token = ok.token;
-    this.binding = { ...this.binding, unconfirmed: undefined };
-    this.shim.link.resume(ok.streams, ok.ended, ok.windowBytes);
+    if (lost !== 'answer') {
+      this.epoch = ok.epoch;
+      this.token = ok.token;
+      this.shim.link.resume(ok.streams, ok.ended, ok.windowBytes);
+    }
+    if (lost === undefined) this.binding = confirmed(this.binding);
+    else this.cut();
     return undefined;
   }
 

@@ -81,11 +81,13 @@ t.test('a handshake that does not make sense is refused with a code', async (t) 
 });
 
 t.test('who may bind', async (t) => {
+  const once = bound(noBinding, resume, token(1));
   const bindings: Record<string, Binding> = {
     never: noBinding,
-    'bound once, unconfirmed': bound(noBinding, resume, token(1)),
-    'bound once': confirmed(bound(noBinding, resume, token(1))),
-    'bound twice, unconfirmed': { epoch: 2 as Epoch, token: token(2), unconfirmed: token(1) },
+    'bound once, unconfirmed': once,
+    'bound once': confirmed(once),
+    'bound twice, unconfirmed': bound(confirmed(once), { ...resume, epoch: 1 as Epoch, token: token(1) }, token(2)),
+    'three answers lost': bound(bound(bound(noBinding, resume, token(1)), resume, token(2)), resume, token(3)),
     'bound twice': { epoch: 2 as Epoch, token: token(2), unconfirmed: undefined },
   };
   const table: [string, number, Buffer, string | undefined][] = [
@@ -101,6 +103,9 @@ t.test('who may bind', async (t) => {
     ['bound twice, unconfirmed', 1, token(1), undefined],
     ['bound twice, unconfirmed', 1, token(2), 'not-authorised'],
     ['bound twice, unconfirmed', 0, Buffer.alloc(0), 'stale-epoch'],
+    ['three answers lost', 0, Buffer.alloc(0), undefined],
+    ['three answers lost', 3, token(3), undefined],
+    ['three answers lost', 2, token(2), 'stale-epoch'],
     ['bound twice', 1, token(1), 'stale-epoch'],
     ['bound twice', 2, token(2), undefined],
     ['bound twice', 3, token(2), 'stale-epoch'],

@@ -18,7 +18,7 @@ type Step =
   | { readonly op: 'hop'; readonly way: Way; readonly eager: boolean }
   | { readonly op: 'move'; readonly bytes: number; readonly chunk: number }
   | { readonly op: 'cut' }
-  | { readonly op: 'bind' };
+  | { readonly op: 'bind'; readonly lost: 'answer' | 'confirm' | undefined };
 
 const way = fc.constantFrom<Way>('up', 'down');
 const pick = fc.nat(3);
@@ -47,11 +47,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 4, arbitrary: fc.record({ op: fc.constant('cut' as const) }) },
-  { weight: 4, arbitrary: fc.record({ op: fc.constant('bind' as const) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      op: fc.constant('bind' as const),
+      lost: fc.constantFrom(undefined, undefined, 'answer' as const, 'confirm' as const),
+    }),
+  },
 );
 
 const windowBytes = 128;
-const seen = { cuts: 0, binds: 0, replayed: 0, aborted: 0, finished: 0 };
+const seen = { cuts: 0, binds: 0, lostHandshakes: 0, replayed: 0, aborted: 0, finished: 0 };
 
 class Run {
   readonly pair = new Pair({ windowBytes, frameBytesMax: 50, streamsMax: 8 });
@@ -95,7 +101,7 @@ class Run {
         this.#cut();
         break;
       case 'bind':
-        this.#bind();
+        this.#bind(step.lost);
         break;
     }
     this.check();
@@ -158,12 +164,13 @@ class Run {
     this.pair.cut();
   }
 
-  #bind(): void {
+  #bind(lost?: 'answer' | 'confirm'): void {
     this.pair.cut();
     const before = this.pair.shim.link.counters.replayedBytes + this.pair.proxy.link.counters.replayedBytes;
-    const verdict = this.pair.bind();
+    const verdict = this.pair.bind(lost);
     if (verdict !== undefined) throw new Error(`refused: ${verdict}`);
     seen.binds += 1;
+    if (lost !== undefined) seen.lostHandshakes += 1;
     seen.replayed += this.pair.shim.link.counters.replayedBytes + this.pair.proxy.link.counters.replayedBytes - before;
   }
 
