@@ -5,6 +5,8 @@ export const startMsMax = 10_000;
 export const criuMsMax = 120_000;
 /** Time for the target to bind; after it the source is put back. */
 export const bindMsMax = 15_000;
+/** Time that moves under way get when their agent is stopped; one that takes longer is taken up when it starts again. */
+export const movesMsMax = 8_000;
 /** Time for a workload to end after SIGTERM, before SIGKILL. */
 export const stopMsMax = 5_000;
 /** Workloads of one agent. */

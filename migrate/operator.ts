@@ -36,6 +36,10 @@ export class Operator {
     const client = await this.#connect(node);
     try {
       return await client.call(verb, request, options);
+    } catch (cause) {
+      if (errorCode(cause) !== 'closed') throw cause;
+      const advice = 'start it again: what it had begun it finishes or takes back';
+      throw new MoveError('agent-unreachable', `agent of ${node} has gone away (${advice})`, { cause });
     } finally {
       await client.close();
     }
@@ -45,12 +49,8 @@ export class Operator {
   askAll<Name extends keyof AgentVerbs>(
     verb: Name,
     request: RequestOf<AgentVerbs[Name]>,
-  ): Promise<readonly ({ node: string } & Answer<ReplyOf<AgentVerbs[Name]>>)[]> {
-    const ask = async (node: string) => ({
-      node,
-      ...(await answerOf('agent-unreachable', `agent of ${node}`, this.ask(node, verb, request))),
-    });
-    return Promise.all(this.nodes.map(ask));
+  ): Promise<readonly NodeAnswer<ReplyOf<AgentVerbs[Name]>>[]> {
+    return Promise.all(this.#askEach(verb, request));
   }
 
   /** The workloads that the proxy knows, or why it does not answer. */
@@ -58,17 +58,34 @@ export class Operator {
     return answerOf('proxy-unreachable', 'the proxy', this.proxy.workloads());
   }
 
-  /** Where a workload is. @throws {MoveError} unknown-workload, agent-unreachable */
+  /**
+   * Where a workload is. The first node that has it is enough: whoever has to move away from a hung node cannot wait for it.
+   * @throws {MoveError} unknown-workload, agent-unreachable, not-authorised
+   */
   async find(name: string): Promise<WorkloadInfo> {
-    const answers = await this.askAll('workloads', {});
-    const found = answers.flatMap(({ reply }) => reply ?? []).find((workload) => workload.name === name);
+    const answers = this.#askEach('workloads', {});
+    const finds = answers.map(async (answer) => {
+      const found = (await answer).reply?.find((workload) => workload.name === name);
+      return found ?? Promise.reject();
+    });
+    const found = await Promise.any(finds).catch(() => undefined);
     if (found !== undefined) return found;
-    const silent = answers.filter(({ error }) => error !== undefined);
-    if (silent.length === 0)
+    const silent = (await Promise.all(answers)).flatMap(({ error }) => error ?? []);
+    const [first] = silent;
+    if (first === undefined)
       throw new MoveError('unknown-workload', `there is no workload ${name} at ${this.nodes.join(', ')}`);
-    const reasons = silent.map(({ error }) => error?.message).join('; ');
-    const code = silent[0]?.error?.code ?? 'agent-unreachable';
-    throw new MoveError(code, `${name} is at no node that answers: ${reasons}`);
+    const reasons = silent.map(({ message }) => message).join('; ');
+    throw new MoveError(first.code, `${name} is at no node that answers: ${reasons}`);
+  }
+
+  #askEach<Name extends keyof AgentVerbs>(
+    verb: Name,
+    request: RequestOf<AgentVerbs[Name]>,
+  ): readonly Promise<NodeAnswer<ReplyOf<AgentVerbs[Name]>>>[] {
+    return this.nodes.map(async (node) => ({
+      node,
+      ...(await answerOf('agent-unreachable', `agent of ${node}`, this.ask(node, verb, request))),
+    }));
   }
 
   async #connect(node: string): Promise<ControlClient<AgentVerbs>> {
@@ -86,6 +103,8 @@ export interface Answer<T> {
   readonly reply?: T;
   readonly error?: MoveError;
 }
+
+type NodeAnswer<T> = Answer<T> & { readonly node: string };
 
 async function answerOf<T>(
   code: Parameters<typeof MoveError.noAnswer>[0],

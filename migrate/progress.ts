@@ -25,7 +25,7 @@ export class Progress {
         this.#line(`  ✓ ${event.phase.padEnd(10)} ${shownMs(event.ms)}`);
         return;
       case 'failed':
-        this.#line(`  ✗ ${event.phase.padEnd(10)} ${shownMs(event.ms)}  ${event.error.code}: ${event.error.message}`);
+        this.#line(`  ✗ ${event.phase.padEnd(10)} ${shownMs(event.ms)}  ${event.error.code}`);
         return;
       case 'undo':
         this.#line(`  ↩ ${undoWords[event.undo] ?? event.undo}`);

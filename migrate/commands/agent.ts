@@ -4,6 +4,8 @@ import { loadSecurity, securityOptions } from '../../shim/program/security.js';
 import { name, path, text } from '../../shim/program/values.js';
 import { startAgent } from '../agent.js';
 import { agentAddress, clusterOptions, loadCluster } from '../cluster.js';
+import { movesMsMax } from '../limits.js';
+import { waitUntil } from '../workload/process.js';
 import { Store } from '../workload/store.js';
 
 export const agent = defineCommand({
@@ -24,6 +26,9 @@ export const agent = defineCommand({
   ],
   async main({ settings, log, onStop, serve }) {
     const cluster = loadCluster(settings.cluster);
+    const busy = new Set<string>();
+    // After the control port: no new move begins, and those under way do not leave an application frozen.
+    onStop('moves', () => waitUntil(() => busy.size === 0, movesMsMax));
     const server = await startAgent({
       name: settings.node,
       cluster,
@@ -32,7 +37,7 @@ export const agent = defineCommand({
       store: new Store(settings.stateDir),
       criu: settings.criu,
       log,
-      busy: new Set(),
+      busy,
     });
     onStop('control', () => server.close());
     log.info({ node: settings.node, listen: agentAddress(cluster, settings.node) }, 'agent ready');

@@ -19,6 +19,10 @@ asked= app_pid=
 trap 'asked=1; [ -z "$app_pid" ] || kill -TERM "$app_pid" 2>/dev/null' TERM INT HUP
 read -r pid rest </proc/self/stat
 echo "$pid" >"$dir/pid.new" && mv "$dir/pid.new" "$dir/pid"
+if ! (cd "$cwd" && command -v -- "$1" >/dev/null) 2>>"$dir/shim.log"; then
+  [ -s "$dir/shim.log" ] || echo "there is no program $1" >>"$dir/shim.log"
+  exit 127
+fi
 "$node" "$shim" --config "$dir/shim.yaml" >>"$dir/shim.log" 2>&1 &
 shim_pid=$!
 while [ ! -S "$dir/shim.sock" ]; do
@@ -83,7 +87,7 @@ export async function startTree(options: StartOptions): Promise<Pick<StoredWorkl
   if (up && ready() && startTicks !== undefined) return { pid, startTicks };
   if (startTicks !== undefined) signal(processTree(pid, options.isolated), 'SIGKILL');
   const log = readOrNothing(join(directory, 'shim.log'))?.trim().split('\n').at(-1);
-  throw new MoveError('start-failed', `the shim did not start: ${log || `${file} failed`}`);
+  throw new MoveError('start-failed', `the workload did not start: ${log || `${file} failed`}`);
 }
 
 /** Holdfast's own variables are for its own programs: they would win over the shim's file. io_uring cannot be frozen. */

@@ -226,7 +226,7 @@ function transport(target: ControlTarget): ConstructorParameters<typeof Client>[
   return { host: 'holdfast', port, tls: security !== undefined, options };
 }
 
-/** A connection that ended before the welcome: nobody there, or somebody who does not take us. */
+/** A connection that ended before the welcome: nobody there, somebody who does not take us, or who hung up. */
 function openError(text: string, cause: unknown): ControlError {
   const code = errorCode(cause);
   const unreachable = new Set([
@@ -242,14 +242,28 @@ function openError(text: string, cause: unknown): ControlError {
   if (code !== undefined && unreachable.has(code)) {
     return new ControlError('unreachable', 'operator', `${text} cannot be reached: ${errorText(cause)}`, { cause });
   }
-  const why = cause === undefined || cause === null ? 'it hung up' : tlsReason(cause);
+  if (hungUp(cause)) {
+    // Whoever is killed at this moment does the same as a server that expects TLS and gets none.
+    const why = cause === undefined || cause === null ? '' : ` (${errorText(cause)})`;
+    const advice = 'is it being stopped, or protected in another way?';
+    return new ControlError('unreachable', 'operator', `${text} hung up without an answer${why}: ${advice}`, { cause });
+  }
   const advice = 'do both sides use the same --secret-file or certificates?';
-  return new ControlError('not-authorised', 'operator', `${text} did not accept the connection (${why}): ${advice}`, {
-    cause,
-  });
+  return new ControlError(
+    'not-authorised',
+    'operator',
+    `${text} did not accept the connection (${tlsReason(cause)}): ${advice}`,
+    { cause },
+  );
 }
 
-/** OpenSSL's own words without the file and line of its source around them. */
+/** Errors of TLS have no system call, or the code EPROTO. */
+function hungUp(cause: unknown): boolean {
+  if (typeof cause !== 'object' || cause === null) return true;
+  return 'syscall' in cause && errorCode(cause) !== 'EPROTO';
+}
+
+/** OpenSSL's own words, without the file and line of its source around them. */
 function tlsReason(cause: unknown): string {
   const reason = typeof cause === 'object' && cause !== null && 'reason' in cause ? cause.reason : undefined;
   return typeof reason === 'string' ? reason : errorText(cause).trim();

@@ -177,7 +177,7 @@ t.test('when the agent of the source dies in mid-move, it puts the source back w
   atA.set('dump', '"$criu" "$@"; kill -KILL $PPID; exit 1');
   const answer = await move('node-b');
   atA.clear('dump');
-  t.match(answer, { error: { code: 'closed' } });
+  t.match(answer, { error: { code: 'agent-unreachable', message: /start it again/ } });
   t.equal((await session())?.state, 'held');
   await world.restartAgent('node-a');
   t.same(await identity(), first);
