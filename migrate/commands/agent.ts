@@ -1,4 +1,5 @@
-import { option, required } from '../../shim/program/config.js';
+import { ConfigError, option, required } from '../../shim/program/config.js';
+import { errorText } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { loadSecurity, securityOptions } from '../../shim/program/security.js';
 import { name, path, text } from '../../shim/program/values.js';
@@ -34,7 +35,7 @@ export const agent = defineCommand({
       cluster,
       security: loadSecurity(settings),
       securitySettings: settings,
-      store: new Store(settings.stateDir),
+      store: openStore(settings.stateDir),
       criu: settings.criu,
       log,
       busy,
@@ -45,3 +46,11 @@ export const agent = defineCommand({
     return 0;
   },
 });
+
+function openStore(directory: string): Store {
+  try {
+    return new Store(directory);
+  } catch (cause) {
+    throw new ConfigError('bad-option', `--state-dir: ${directory} cannot be used: ${errorText(cause)}`, { cause });
+  }
+}
