@@ -25,12 +25,29 @@ export function dial(address: DatabaseAddress, limits: BackendLimits, handlers: 
     keepAlive: true,
     keepAliveInitialDelay: limits.keepAliveMs,
   });
+  attach(socket, handlers);
+  return socket;
+}
+
+export function attach(socket: Socket, handlers: DialHandlers): void {
   socket.on('connect', handlers.connected);
   socket.on('data', handlers.data);
   socket.on('end', handlers.end);
   socket.on('error', handlers.error);
   socket.on('close', handlers.close);
-  return socket;
+  socket.off('error', ignore);
+}
+
+/** The opposite of `attach`. What comes meanwhile stays in the socket; an error shows in `destroyed`. */
+export function detach(socket: Socket, handlers: DialHandlers): void {
+  // A flowing socket without a receiver would drop what it reads.
+  socket.pause();
+  socket.on('error', ignore);
+  socket.off('connect', handlers.connected);
+  socket.off('data', handlers.data);
+  socket.off('end', handlers.end);
+  socket.off('error', handlers.error);
+  socket.off('close', handlers.close);
 }
 
 /** Lets go of a socket whose events nobody wants any more. */

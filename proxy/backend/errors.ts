@@ -1,7 +1,7 @@
 /**
  * What can go wrong between the proxy and one database session.
  *
- * `source` says who is at fault: `frontend` is the driver's side, `backend` the listener or the database.
+ * `source` says who is at fault: `frontend` is the driver's side, `backend` the listener or the database, `proxy` this program.
  */
 export type BackendErrorCode =
   /** The driver's first bytes are neither an Oracle Net CONNECT nor a TLS handshake. */
@@ -35,17 +35,19 @@ export type BackendErrorCode =
   /** The database ended the connection, and neither the driver nor a log-off had asked for it. */
   | 'database-ended'
   /** The connection to the database was lost: reset, keep-alive timeout, host gone. */
-  | 'database-lost';
+  | 'database-lost'
+  /** What should be a session's record is none, is of another version, or does not fit the place it is taken up from. */
+  | 'record-invalid';
 
 export class BackendError extends Error {
   readonly code: BackendErrorCode;
-  readonly source: 'frontend' | 'backend';
+  readonly source: 'frontend' | 'proxy' | 'backend';
 
   constructor(code: BackendErrorCode, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'BackendError';
     this.code = code;
-    this.source = code.startsWith('driver-') ? 'frontend' : 'backend';
+    this.source = code === 'record-invalid' ? 'proxy' : code.startsWith('driver-') ? 'frontend' : 'backend';
   }
 }
 

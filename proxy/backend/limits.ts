@@ -14,6 +14,9 @@ export interface BackendLimits {
   readonly keepAliveMs: number;
 }
 
+/** A session's record, packed; see record.ts for what it is made of. */
+export const recordBytesMax = 160 * 1024;
+
 export const defaultBackendLimits: BackendLimits = {
   dialMs: 10_000,
   connectMs: 60_000,

@@ -11,15 +11,19 @@
  *
  * Every byte of the driver has a position. `consumed` is the position up to which bytes reached the next hop, which is the
  * database's kernel or the proxy itself (a CONNECT it has answered). Only then may the shim forget them.
+ *
+ * From the answer on, all that is known is in one record (record.ts), from which another session goes on with the socket.
  */
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { SessionTracker } from '../track/session.js';
 import type { SessionTrack } from '../track/view.js';
+import type { Writable } from '../track/writable.js';
 import { type ConnectAction, ConnectPhase, type DatabaseAddress, type Settled } from './connect-phase.js';
-import { abandon, dial } from './dial.js';
+import { abandon, attach, type DialHandlers, detach, dial } from './dial.js';
 import { BackendError } from './errors.js';
 import type { BackendLimits } from './limits.js';
+import { recordVersion, type SessionFacts, type SessionRecord } from './record.js';
 
 /** Calls may come while the session is inside `write`; `closed` never does. */
 export interface BackendEvents {
@@ -38,128 +42,205 @@ export interface BackendSessionOptions {
   readonly limits: BackendLimits;
   readonly log: Logger;
   readonly events: BackendEvents;
-  /** Milliseconds, any origin that other views of the caller share. */
+  /** Milliseconds of the machine's monotonic clock: a record may be taken up by another process. */
   readonly now: () => number;
+}
+
+/** The receiver of the events starts from the positions of the record: they tell what comes after it. */
+export interface TakeUpOptions extends Omit<BackendSessionOptions, 'address'> {
+  /**
+   * The driver's bytes come again from this position (and then its end, if it has ended), because the former socket had taken
+   * them over and did not pass them on. It lies between `consumed` and `received` of the record. Not given: the socket is the
+   * same one, and still has them.
+   */
+  readonly resendFrom?: number;
 }
 
 export type SessionState = 'connecting' | 'open' | 'refused' | 'closed';
 
-/** All that is known of a session: serialisable, and the one record from which it could be taken up again with its socket. */
-export interface SessionView {
+/** What is known of a session, as it is shown: the same data as its record. */
+export interface SessionView extends SessionFacts {
   readonly state: SessionState;
-  readonly database: DatabaseAddress & {
+  readonly database: SessionFacts['database'] & {
     readonly localAddress: string | undefined;
     readonly localPort: number | undefined;
   };
-  readonly createdMs: number;
-  readonly positions: {
-    /** Bytes of the driver taken over. */
-    readonly received: number;
-    /** Bytes of the driver that reached the next hop. */
-    readonly consumed: number;
-    /** Bytes given out for the driver. */
-    readonly delivered: number;
-  };
-  readonly driverEnded: boolean;
-  readonly databaseEnded: boolean;
-  readonly paused: boolean;
   readonly track: SessionTrack;
 }
+
+const nothing = Buffer.alloc(0);
 
 export class BackendSession {
   readonly #limits: BackendLimits;
   readonly #log: Logger;
   readonly #events: BackendEvents;
   readonly #now: () => number;
-  readonly #createdMs: number;
   readonly #tracker: SessionTracker;
-  #address: DatabaseAddress;
-  #state: SessionState = 'connecting';
+  readonly #facts: Writable<Omit<SessionFacts, 'positions'>>;
+  readonly #positions: Writable<SessionFacts['positions']>;
+  readonly #handlers: DialHandlers;
+  #state: SessionState;
   /** Gone once the driver has its answer. */
   #phase: ConnectPhase | undefined;
   #socket: Socket | undefined;
   #connectTimer: NodeJS.Timeout | undefined;
   #dialTimer: NodeJS.Timeout | undefined;
-  #received = 0;
-  #delivered = 0;
-  /** Bytes of the driver that the connect phase answered, and those given to the socket after it. */
-  #answered = 0;
-  #written = 0;
-  #consumed = 0;
+  /** Bytes of the driver that come a second time: the tracker has seen them. */
+  #knownBytes = 0;
+  /** What the receiver knows of `consumed`. */
   #reported = 0;
-  #driverEnded = false;
-  #databaseEnded = false;
-  #paused = false;
   #failure: BackendError | undefined;
   #socketError: Error | undefined;
 
-  constructor(options: BackendSessionOptions) {
+  /** A new session, which waits for the driver's CONNECT; with a record, the session it tells of. */
+  constructor(options: BackendSessionOptions, record?: SessionRecord) {
     this.#limits = options.limits;
     this.#log = options.log;
     this.#events = options.events;
     this.#now = options.now;
-    this.#createdMs = options.now();
-    this.#address = options.address;
-    this.#tracker = new SessionTracker();
+    this.#handlers = {
+      connected: this.#onConnected,
+      data: this.#onData,
+      end: this.#onEnd,
+      error: this.#onError,
+      close: this.#onClose,
+    };
+    this.#facts = {
+      database: record?.database ?? options.address,
+      createdMs: record?.createdMs ?? options.now(),
+      driverEnded: record?.driverEnded ?? false,
+      databaseEnded: record?.databaseEnded ?? false,
+      paused: record?.paused ?? false,
+    };
+    this.#positions = { ...(record?.positions ?? { received: 0, consumed: 0, delivered: 0 }) };
+    this.#tracker = new SessionTracker(record?.track);
+    this.#state = record?.state ?? 'connecting';
+    if (record?.endedUnasked === true) this.#failure = this.#databaseEndedError();
+    if (record !== undefined) return;
     this.#phase = new ConnectPhase({ address: options.address, limits: options.limits });
     this.#connectTimer = setTimeout(() => {
       if (this.#phase !== undefined) this.#perform(this.#phase.timedOut());
     }, options.limits.connectMs);
   }
 
+  /**
+   * Takes a session up from its record, with the connection it was recorded on: the same socket, or another one made from the
+   * same descriptor (with `allowHalfOpen`).
+   * @throws BackendError record-invalid when `resendFrom` lies outside of what the record allows
+   */
+  static takeUp(record: SessionRecord, socket: Socket, options: TakeUpOptions): BackendSession {
+    const session = new BackendSession({ ...options, address: record.database }, record);
+    session.#takeUp(record, socket, options.resendFrom ?? record.positions.received);
+    return session;
+  }
+
   /** Bytes of the driver, in order. The view may be kept: its memory must not be written again. */
   write(view: Buffer): void {
-    if (this.#state === 'closed' || this.#driverEnded) return;
-    this.#received += view.length;
+    if (this.#state === 'closed' || this.#facts.driverEnded) return;
+    this.#positions.received += view.length;
     if (this.#phase === undefined) this.#send(view);
     else this.#perform(this.#phase.fromDriver(view));
   }
 
   /** The driver has ended its direction. Before it has an answer to its CONNECT that ends the session. */
   end(): void {
-    if (this.#state === 'closed' || this.#driverEnded) return;
-    this.#driverEnded = true;
+    if (this.#state === 'closed' || this.#facts.driverEnded) return;
+    this.#facts.driverEnded = true;
     if (this.#phase !== undefined) this.destroy();
     else this.#socket?.end();
   }
 
   /** Stops reading from the database: its own kernel, then the database, feel the back-pressure. */
   pause(): void {
-    this.#paused = true;
+    this.#facts.paused = true;
     this.#socket?.pause();
   }
 
   resume(): void {
-    this.#paused = false;
+    this.#facts.paused = false;
     this.#socket?.resume();
   }
 
   /** How many of the driver's bytes have reached the next hop; grows. */
   get consumed(): number {
     this.#measure();
-    return this.#consumed;
+    return this.#positions.consumed;
   }
 
   describe(): SessionView {
+    const { localAddress, localPort } = this.#socket ?? {};
     return {
+      ...this.#recorded(),
       state: this.#state,
-      database: {
-        ...(this.#phase?.address ?? this.#address),
-        localAddress: this.#socket?.localAddress,
-        localPort: this.#socket?.localPort,
-      },
-      createdMs: this.#createdMs,
-      positions: { received: this.#received, consumed: this.consumed, delivered: this.#delivered },
-      driverEnded: this.#driverEnded,
-      databaseEnded: this.#databaseEnded,
-      paused: this.#paused,
+      database: { ...(this.#phase?.address ?? this.#facts.database), localAddress, localPort },
       track: this.#tracker.view(),
     };
+  }
+
+  /**
+   * The record of this moment. There is none in the connect phase, which is short and has nothing to lose: no session has
+   * been made, a driver that loses the connection there tries the next address, and taking it up would mean to keep the
+   * CONNECT, the redirects followed and the time left. There is none of a session that is closed or has lost its socket.
+   */
+  record(): SessionRecord | undefined {
+    const { received } = this.#positions;
+    if ((this.#state !== 'open' && this.#state !== 'refused') || this.#usableSocket() === undefined) return undefined;
+    return {
+      version: recordVersion,
+      state: this.#state,
+      ...this.#recorded(),
+      watchedBytes: received + this.#knownBytes,
+      endedUnasked: this.#failure !== undefined,
+      track: this.#tracker.state(),
+    };
+  }
+
+  /**
+   * Hands out the socket, paused, with the record of the same moment. This object is closed by that, and tells nothing more,
+   * not even `closed`. Undefined, and nothing happens, when there is no record.
+   */
+  release(): { readonly record: SessionRecord; readonly socket: Socket } | undefined {
+    const record = this.record();
+    const socket = this.#socket;
+    if (record === undefined || socket === undefined) return undefined;
+    detach(socket, this.#handlers);
+    this.#socket = undefined;
+    this.#state = 'closed';
+    return { record, socket };
   }
 
   /** Drops the connection to the database, which rolls back. `closed` follows, without an error. */
   destroy(): void {
     this.#finish(undefined);
+  }
+
+  #takeUp(record: SessionRecord, socket: Socket, resendFrom: number): void {
+    const { received, consumed } = record.positions;
+    if (resendFrom < consumed || resendFrom > received) {
+      const place = `${resendFrom}, and lie from ${consumed} to ${received}`;
+      throw new BackendError('record-invalid', `bytes to be sent again would start at ${place}`);
+    }
+    this.#socket = socket;
+    this.#positions.received = resendFrom;
+    this.#knownBytes = record.watchedBytes - resendFrom;
+    this.#reported = consumed;
+    if (resendFrom < received) this.#facts.driverEnded = false;
+    this.#log.debug({ database: record.database, positions: this.#positions }, 'taken up');
+    if (socket.destroyed) {
+      this.#finish(this.#failure ?? this.#endedBy());
+      return;
+    }
+    attach(socket, this.#handlers);
+    if (!record.paused) socket.resume();
+    // Those who wait for what the socket still holds were told by the session before: this asks anew.
+    if (this.#facts.driverEnded) socket.end(this.#onFlushed);
+    else socket.write(nothing, this.#onWritten);
+  }
+
+  /** What records and views have in common. */
+  #recorded(): SessionFacts {
+    this.#measure();
+    return { ...this.#facts, positions: { ...this.#positions } };
   }
 
   #perform(actions: readonly ConnectAction[]): void {
@@ -189,15 +270,9 @@ export class BackendSession {
   #dial(address: DatabaseAddress): void {
     if (this.#socket !== undefined) abandon(this.#socket);
     this.#log.debug({ database: address }, 'dialing the database');
-    const socket = dial(address, this.#limits, {
-      connected: this.#onConnected,
-      data: this.#onData,
-      end: this.#onEnd,
-      error: this.#onError,
-      close: this.#onClose,
-    });
+    const socket = dial(address, this.#limits, this.#handlers);
     this.#socket = socket;
-    if (this.#paused) socket.pause();
+    if (this.#facts.paused) socket.pause();
     clearTimeout(this.#dialTimer);
     this.#dialTimer = setTimeout(() => {
       const message = `not connected within ${this.#limits.dialMs} ms`;
@@ -206,30 +281,31 @@ export class BackendSession {
   }
 
   #settle(settled: Settled): void {
-    const address = this.#phase?.address ?? this.#address;
+    const database = this.#phase?.address ?? this.#facts.database;
     this.#stopTimers();
     this.#phase = undefined;
-    this.#address = address;
+    this.#facts.database = database;
     this.#state = settled.outcome.kind === 'refused' ? 'refused' : 'open';
-    this.#answered = settled.answeredBytes;
     this.#tracker.settled(settled);
     if (settled.outcome.kind === 'refused') {
       const { service } = this.#tracker.view().identity;
-      this.#log.info({ database: address, service, ora: settled.outcome.number }, 'the listener refused a session');
+      this.#log.info({ database, service, ora: settled.outcome.number }, 'the listener refused a session');
     }
-    this.#report();
     if (settled.fromDriver.length > 0) this.#send(settled.fromDriver);
     if (settled.fromDatabase.length > 0) this.#onData(settled.fromDatabase);
+    // Last: before the socket had the early bytes, they would have looked as if they had reached the next hop.
+    this.#report();
   }
 
   #send(view: Buffer): void {
-    this.#tracker.fromDriver(view, this.#now());
-    this.#written += view.length;
+    const known = Math.min(this.#knownBytes, view.length);
+    this.#knownBytes -= known;
+    this.#tracker.fromDriver(known === 0 ? view : view.subarray(known), this.#now());
     this.#socket?.write(view, this.#onWritten);
   }
 
   #deliver(chunk: Buffer): void {
-    this.#delivered += chunk.length;
+    this.#positions.delivered += chunk.length;
     this.#events.data(chunk);
   }
 
@@ -248,7 +324,9 @@ export class BackendSession {
   };
 
   readonly #onEnd = (): void => {
-    this.#databaseEnded = true;
+    // A socket made from the same descriptor reads the end once more.
+    if (this.#facts.databaseEnded) return;
+    this.#facts.databaseEnded = true;
     if (this.#phase !== undefined) {
       this.#perform(this.#phase.databaseEnded());
       return;
@@ -276,12 +354,20 @@ export class BackendSession {
     if (!error) this.#report();
   };
 
+  /** After the end everything has been passed on; that it had ended before is no error. */
+  readonly #onFlushed = (): void => {
+    this.#report();
+  };
+
   #report(): void {
+    if (this.#state === 'closed') return;
     this.#measure();
-    if (this.#consumed > this.#reported) {
-      this.#reported = this.#consumed;
-      this.#events.consumed(this.#consumed);
-    }
+    if (this.#positions.consumed > this.#reported) this.#tellConsumed();
+  }
+
+  #tellConsumed(): void {
+    this.#reported = this.#positions.consumed;
+    this.#events.consumed(this.#reported);
   }
 
   /**
@@ -289,30 +375,34 @@ export class BackendSession {
    * destroyed forgets what it holds, so its numbers count no longer: they would call lost bytes consumed.
    */
   #measure(): void {
-    const socket = this.#socket;
-    if (this.#phase !== undefined || socket === undefined || socket.destroyed || socket.errored) return;
-    this.#consumed = Math.max(this.#consumed, this.#answered + this.#written - socket.writableLength);
+    const socket = this.#usableSocket();
+    if (this.#phase !== undefined || socket === undefined) return;
+    const { consumed, received } = this.#positions;
+    this.#positions.consumed = Math.max(consumed, received - socket.writableLength);
+  }
+
+  #usableSocket(): Socket | undefined {
+    return this.#socket?.destroyed || this.#socket?.errored ? undefined : this.#socket;
   }
 
   /** The error that the end of the connection stands for, if any. */
   #endedBy(): BackendError | undefined {
-    const asked = this.#driverEnded || this.#state === 'refused' || this.#tracker.loggedOff;
+    const asked = this.#facts.driverEnded || this.#state === 'refused' || this.#tracker.loggedOff;
     if (asked) return undefined;
-    if (this.#databaseEnded) {
-      return new BackendError('database-ended', 'the database ended the session', this.#socketError);
-    }
+    if (this.#facts.databaseEnded) return this.#databaseEndedError();
     const why = this.#socketError?.message ?? 'closed';
     return new BackendError('database-lost', `the connection to the database was lost: ${why}`, this.#socketError);
+  }
+
+  #databaseEndedError(): BackendError {
+    return new BackendError('database-ended', 'the database ended the session', this.#socketError);
   }
 
   /** No session was made. A REFUSE, where the driver understands one, has already been delivered. */
   #fail(error: BackendError): void {
     this.#phase = undefined;
-    this.#consumed = this.#received;
-    if (this.#delivered > 0) {
-      this.#reported = this.#consumed;
-      this.#events.consumed(this.#consumed);
-    }
+    this.#positions.consumed = this.#positions.received;
+    if (this.#positions.delivered > 0) this.#tellConsumed();
     this.#events.end();
     this.#finish(error);
   }
@@ -332,7 +422,7 @@ export class BackendSession {
   #logEnd(error: BackendError): void {
     const { identity, transaction, phase, calls } = this.#tracker.view();
     const { user, sid, serial } = identity;
-    const database = `${this.#address.host}:${this.#address.port}`;
+    const database = `${this.#facts.database.host}:${this.#facts.database.port}`;
     const isLost = error.code === 'database-ended' || error.code === 'database-lost';
     if (isLost && phase === 'login' && calls.lastError > 0) {
       // The database has said no and hung up, as it does: there never was a session.

@@ -20,6 +20,14 @@ export interface PacketSink {
   packetEnd(): void;
 }
 
+/** Where a reader stands in its stream: plain data, from which another reader goes on. */
+export interface ReaderState {
+  /** What has come of the present packet's header; empty between packets. */
+  readonly header: Buffer;
+  /** What is to come of the present packet, once its header is whole. */
+  readonly payloadLeftBytes: number;
+}
+
 /**
  * Watches a stream of packets without collecting bodies: at most ten header bytes are held.
  *
@@ -36,11 +44,22 @@ export class PacketReader {
   #headerHeld = 0;
   #payloadLeft = 0;
 
-  constructor(sink: PacketSink, options: { source: TnsSource; lengthForm: LengthForm; packetBytesMax?: number }) {
+  constructor(
+    sink: PacketSink,
+    options: { source: TnsSource; lengthForm: LengthForm; packetBytesMax?: number },
+    state?: ReaderState,
+  ) {
     this.#sink = sink;
     this.#source = options.source;
     this.#lengthForm = options.lengthForm;
     this.#packetBytesMax = options.packetBytesMax ?? limits.packetBytesMax;
+    if (state === undefined) return;
+    this.#headerHeld = state.header.copy(this.#header);
+    this.#payloadLeft = state.payloadLeftBytes;
+  }
+
+  state(): ReaderState {
+    return { header: Buffer.from(this.#header.subarray(0, this.#headerHeld)), payloadLeftBytes: this.#payloadLeft };
   }
 
   /** True between packets: nothing of the next one has come. */

@@ -21,6 +21,8 @@
  * In a pipeline markers take no part in a handshake (the driver goes on reading answers), so they change nothing.
  */
 
+import type { Writable } from './writable.js';
+
 export const breakPhases = ['none', 'asked', 'reset-first', 'resetting', 'draining'] as const;
 export type BreakPhase = (typeof breakPhases)[number];
 
@@ -48,36 +50,64 @@ export type ResponseMeaning =
   /** The driver throws this response away (it came before the reset), or it had no content. */
   | 'discarded';
 
-export class CallTracker {
+/** All that a call tracker knows: plain data, from which another one goes on. */
+export interface CallState {
   /** Requests sent and not answered. */
-  inFlight = 0;
+  readonly inFlight: number;
   /** Calls since the session began. */
-  calls = 0;
-  pipelined = false;
-  breakPhase: BreakPhase = 'none';
+  readonly calls: number;
+  readonly pipelined: boolean;
+  /** The last call of the pipeline has been sent. */
+  readonly pipelineClosing: boolean;
+  readonly breakPhase: BreakPhase;
   /** Bytes of the answer to the oldest call in flight have been seen. */
-  responding = false;
-  #pipelineClosing = false;
+  readonly responding: boolean;
+}
+
+export const noCalls: CallState = {
+  inFlight: 0,
+  calls: 0,
+  pipelined: false,
+  pipelineClosing: false,
+  breakPhase: 'none',
+  responding: false,
+};
+
+export class CallTracker {
+  readonly #at: Writable<CallState>;
+
+  constructor(state: CallState = noCalls) {
+    this.#at = { ...state };
+  }
+
+  state(): CallState {
+    return { ...this.#at };
+  }
+
+  get inFlight(): number {
+    return this.#at.inFlight;
+  }
 
   /**
    * A request begins. Returns true when it proves that an earlier call ended without our seeing its end: outside a
    * pipeline a driver sends no new request while it reads an answer.
    */
   request(kind: RequestKind): boolean {
+    const at = this.#at;
     if (kind === 'one-way') return false;
     if (kind === 'flush') {
-      if (this.inFlight === 0) this.inFlight = 1;
-      this.responding = false;
+      if (at.inFlight === 0) at.inFlight = 1;
+      at.responding = false;
       return false;
     }
     const brokenOff = this.#driverGoesOn();
-    const missed = !this.pipelined && this.inFlight > 0 && (this.responding || brokenOff);
-    if (missed) this.inFlight = 0;
-    if (this.inFlight === 0) this.responding = false;
-    this.inFlight += 1;
-    this.calls += 1;
-    if (kind === 'pipeline-begin') this.pipelined = true;
-    if (kind === 'pipeline-end') this.#pipelineClosing = this.pipelined;
+    const missed = !at.pipelined && at.inFlight > 0 && (at.responding || brokenOff);
+    if (missed) at.inFlight = 0;
+    if (at.inFlight === 0) at.responding = false;
+    at.inFlight += 1;
+    at.calls += 1;
+    if (kind === 'pipeline-begin') at.pipelined = true;
+    if (kind === 'pipeline-end') at.pipelineClosing = at.pipelined;
     return missed;
   }
 
@@ -86,32 +116,33 @@ export class CallTracker {
    * not: its call goes on.
    */
   response(): void {
-    this.responding = true;
-    if (this.inFlight === 0) this.inFlight = 1;
+    this.#at.responding = true;
+    if (this.#at.inFlight === 0) this.#at.inFlight = 1;
   }
 
   responseEnded(): ResponseMeaning {
-    this.responding = false;
-    if (this.breakPhase === 'resetting') return 'discarded';
-    if (this.breakPhase === 'draining') {
-      this.breakPhase = 'none';
-      this.inFlight = 0;
+    const at = this.#at;
+    at.responding = false;
+    if (at.breakPhase === 'resetting') return 'discarded';
+    if (at.breakPhase === 'draining') {
+      at.breakPhase = 'none';
+      at.inFlight = 0;
       return 'call-ended';
     }
-    if (this.inFlight === 0) return 'discarded';
-    this.inFlight -= 1;
-    if (this.inFlight === 0 && this.#pipelineClosing) {
-      this.pipelined = false;
-      this.#pipelineClosing = false;
+    if (at.inFlight === 0) return 'discarded';
+    at.inFlight -= 1;
+    if (at.inFlight === 0 && at.pipelineClosing) {
+      at.pipelined = false;
+      at.pipelineClosing = false;
     }
     return 'call-ended';
   }
 
   marker(side: MarkerSide, kind: MarkerKind): void {
-    if (this.pipelined) return;
-    const next = afterMarker(this.breakPhase, side, kind);
-    if (next !== this.breakPhase && side === 'database') this.responding = false;
-    this.breakPhase = next;
+    if (this.#at.pipelined) return;
+    const next = afterMarker(this.#at.breakPhase, side, kind);
+    if (next !== this.#at.breakPhase && side === 'database') this.#at.responding = false;
+    this.#at.breakPhase = next;
   }
 
   /**
@@ -119,8 +150,8 @@ export class CallTracker {
    * ERROR response must have passed unseen.
    */
   #driverGoesOn(): boolean {
-    const phase = this.breakPhase;
-    this.breakPhase = 'none';
+    const phase = this.#at.breakPhase;
+    this.#at.breakPhase = 'none';
     return phase === 'draining' || phase === 'resetting';
   }
 }

@@ -1,9 +1,9 @@
 /** Who a session is, gathered from the connect data, the driver's login messages and the database's answers to them. */
 import { type Connect, type DescriptorNode, descriptorValue, parseDescriptor, TnsError } from '../tns/index.js';
 import {
-  type CapabilityBytes,
+  agreedCapabilities,
   type LoginRequest,
-  negotiateCapabilities,
+  offeredCapabilities,
   readDataTypesRequest,
   readFastAuthRequest,
   readLoginReply,
@@ -13,7 +13,8 @@ import {
 } from '../ttc/index.js';
 import { limits } from './limits.js';
 import type { KnownHead } from './requests.js';
-import type { SessionIdentity } from './view.js';
+import type { IdentityState, SessionIdentity } from './view.js';
+import type { Writable } from './writable.js';
 
 /** Until both ends have told: no end-of-call status, so that nothing is concluded from it. */
 export const unknownCapabilities: TtcCapabilities = { fieldVersion: 0, endOfCallStatus: false };
@@ -29,13 +30,8 @@ const replyKeys = [
   'AUTH_DBNAME',
 ] as const;
 
-type Known = { -readonly [Key in keyof SessionIdentity]: SessionIdentity[Key] };
-
-export class IdentityTracker {
-  capabilities = unknownCapabilities;
-  #client: CapabilityBytes | undefined;
-  #server: CapabilityBytes | undefined;
-  readonly #known: Known = {
+export const unknownIdentity: IdentityState = {
+  known: {
     user: undefined,
     service: undefined,
     sid: undefined,
@@ -49,10 +45,27 @@ export class IdentityTracker {
     osUser: undefined,
     processId: undefined,
     stale: false,
-  };
+  },
+  capabilities: unknownCapabilities,
+  client: undefined,
+  server: undefined,
+};
 
-  get view(): SessionIdentity {
-    return { ...this.#known };
+export class IdentityTracker {
+  readonly #at: Writable<IdentityState>;
+  readonly #known: Writable<SessionIdentity>;
+
+  constructor(state: IdentityState) {
+    this.#known = { ...state.known };
+    this.#at = { ...state, known: this.#known };
+  }
+
+  state(): IdentityState {
+    return { ...this.#at, known: { ...this.#known } };
+  }
+
+  get capabilities(): TtcCapabilities {
+    return this.#at.capabilities;
   }
 
   /** The session may be another's after this (DRCP). */
@@ -77,13 +90,13 @@ export class IdentityTracker {
       const request = readFastAuthRequest(payload);
       if (request.kind !== 'read') return;
       this.#known.driver = clean(request.value.driver);
-      this.#client = request.value.client;
+      this.#at.client = offeredCapabilities(request.value.client);
       this.#login(request.value.login);
     } else if (head.kind === 'negotiation' && head.message === 'data-types') {
       const request = readDataTypesRequest(payload);
-      if (request.kind === 'read') this.#client = request.value;
+      if (request.kind === 'read') this.#at.client = offeredCapabilities(request.value);
     } else if (head.kind === 'call') {
-      const request = readLoginRequest(payload, this.capabilities.fieldVersion);
+      const request = readLoginRequest(payload, this.#at.capabilities.fieldVersion);
       if (request.kind === 'read') this.#login(request.value);
     }
     this.#negotiate();
@@ -93,7 +106,7 @@ export class IdentityTracker {
   fromDatabase(payload: Buffer): boolean {
     const protocol = readProtocolReply(payload);
     if (protocol.kind === 'read') {
-      this.#server = protocol.value;
+      this.#at.server = offeredCapabilities(protocol.value);
       this.#negotiate();
     }
     const pairs = readLoginReply(payload, replyKeys);
@@ -107,9 +120,6 @@ export class IdentityTracker {
     known.instance = clean(pairs.get('AUTH_SC_INSTANCE_NAME') ?? pairs.get('AUTH_INSTANCENAME'));
     known.database = clean(pairs.get('AUTH_SC_DBUNIQUE_NAME') ?? pairs.get('AUTH_DBNAME'));
     known.stale = false;
-    // They have served; kept, they would hold the memory of the packets they came in.
-    this.#client = undefined;
-    this.#server = undefined;
     return true;
   }
 
@@ -126,8 +136,8 @@ export class IdentityTracker {
   }
 
   #negotiate(): void {
-    if (this.#client === undefined || this.#server === undefined) return;
-    this.capabilities = negotiateCapabilities(this.#client, this.#server);
+    const { client, server } = this.#at;
+    if (client !== undefined && server !== undefined) this.#at.capabilities = agreedCapabilities(client, server);
   }
 }
 

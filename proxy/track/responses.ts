@@ -31,7 +31,9 @@ import {
   type TtcCapabilities,
   ttcLimits,
 } from '../ttc/index.js';
+import { KeptBytes } from './kept.js';
 import { limits } from './limits.js';
+import type { Writable } from './writable.js';
 
 export interface ResponseEvents {
   responseBegan(): void;
@@ -44,95 +46,127 @@ export interface ResponseEvents {
   unknown(reason: string): void;
 }
 
+/** Where the watcher stands, but for the bytes it keeps. */
+interface ResponsePosition {
+  /** Responses are kept whole: during login they say who the session is. */
+  readonly keepsWhole: boolean;
+  /** Inside a response. */
+  readonly responding: boolean;
+  /** Of the present packet. */
+  readonly packetType: number;
+  readonly dataFlags: number;
+  readonly payloadBytes: number;
+  /** How much of the response's last bytes is searched if it ends with the present packet. */
+  readonly tailBytesMax: number;
+}
+
+/** Plain data, from which another watcher goes on. */
+export interface ResponseState extends ResponsePosition {
+  /** The last bytes of the response, the whole of a login response, and of a MARKER or CONTROL packet, as far as they came. */
+  readonly tail: Buffer;
+  readonly whole: Buffer;
+  readonly small: Buffer;
+}
+
 export class ResponseWatcher implements PacketSink {
   capabilities: TtcCapabilities;
-  /** Keep responses whole: during login they say who the session is. */
-  keepsWhole = true;
   readonly #events: ResponseEvents;
   readonly #endIsMarked: boolean;
   readonly #sduBytes: number;
-  #responding = false;
-  #type = 0;
-  #dataFlags = 0;
-  #payloadBytes = 0;
-  #tailBytesMax: number = limits.tailBytesMax;
-  /** The first packet of a response, when all of its payload came in one chunk: valid until the packet's end. */
+  readonly #at: Writable<ResponsePosition>;
+  /*
+   * Both hold from the last payload of a packet to its end only, which is within one call, and so they are no state: the
+   * first packet of a response, when all of its payload came in one chunk, and whether it is the one-byte END OF RESPONSE.
+   */
   #only: Buffer | undefined;
-  #tail: ResponseTail | undefined;
   #isClosing = false;
-  #small: Buffer[] = [];
-  #smallBytes = 0;
-  #whole: Buffer[] = [];
-  #wholeBytes = 0;
+  #tail: ResponseTail | undefined;
+  readonly #whole: KeptBytes;
+  readonly #small: KeptBytes;
 
   constructor(
     events: ResponseEvents,
     options: { capabilities: TtcCapabilities; endIsMarked: boolean; sduBytes: number },
+    state?: ResponseState,
   ) {
     this.#events = events;
     this.capabilities = options.capabilities;
     this.#endIsMarked = options.endIsMarked;
     this.#sduBytes = options.sduBytes;
+    this.#at = {
+      keepsWhole: state?.keepsWhole ?? true,
+      responding: state?.responding ?? false,
+      packetType: state?.packetType ?? 0,
+      dataFlags: state?.dataFlags ?? 0,
+      payloadBytes: state?.payloadBytes ?? 0,
+      tailBytesMax: state?.tailBytesMax ?? limits.tailBytesMax,
+    };
+    if (state !== undefined && state.tail.length > 0) this.#keepTail(state.tail);
+    this.#whole = new KeptBytes(state?.whole);
+    this.#small = new KeptBytes(state?.small);
+  }
+
+  state(): ResponseState {
+    return {
+      ...this.#at,
+      tail: Buffer.from(this.#tail?.view() ?? []),
+      whole: this.#whole.all(),
+      small: this.#small.all(),
+    };
+  }
+
+  /** The login is over: responses are no longer kept whole. */
+  loggedIn(): void {
+    this.#at.keepsWhole = false;
   }
 
   packetStart(start: PacketStart): void {
-    this.#type = start.type;
-    this.#dataFlags = start.dataFlags;
-    this.#isClosing = false;
+    const at = this.#at;
+    at.packetType = start.type;
+    at.dataFlags = start.dataFlags;
     if (start.type === PacketType.data) {
-      this.#payloadBytes = start.lengthBytes - dataHeaderBytes;
+      at.payloadBytes = start.lengthBytes - dataHeaderBytes;
       const isFull = !this.#endIsMarked && start.lengthBytes >= this.#sduBytes;
-      this.#tailBytesMax = isFull ? limits.fullPacketTailBytesMax : limits.tailBytesMax;
-    } else if (start.type !== PacketType.marker && start.type !== PacketType.control) {
+      at.tailBytesMax = isFull ? limits.fullPacketTailBytesMax : limits.tailBytesMax;
+    } else if (!isSmall(start.type)) {
       this.#events.unknown(`packet of type ${start.type} from the database`);
     }
   }
 
   payload(view: Buffer): void {
-    if (this.#type !== PacketType.data) {
-      const fitting = view.subarray(0, Math.max(0, limits.smallPacketBytesMax - this.#smallBytes));
-      this.#smallBytes += fitting.length;
-      this.#small.push(Buffer.from(fitting));
+    const at = this.#at;
+    if (at.packetType !== PacketType.data) {
+      if (isSmall(at.packetType)) this.#small.keep(view, limits.smallPacketBytesMax);
       return;
     }
-    const isFirst = !this.#responding;
+    const isFirst = !at.responding;
     if (isFirst) {
-      this.#responding = true;
+      at.responding = true;
       this.#events.responseBegan();
     }
-    if (this.keepsWhole) this.#keepWhole(view);
-    if (this.#payloadBytes === 1 && view[0] === MessageType.endOfResponse) this.#isClosing = true;
-    if (isFirst && view.length === this.#payloadBytes) {
-      this.#only = view;
-      return;
-    }
-    this.#tail ??= new ResponseTail(limits.tailBytesMax);
-    this.#tail.push(view);
+    if (at.keepsWhole) this.#whole.keep(view, ttcLimits.loginMessageBytesMax);
+    this.#isClosing = at.payloadBytes === 1 && view[0] === MessageType.endOfResponse;
+    if (isFirst && view.length === at.payloadBytes) this.#only = view;
+    else this.#keepTail(view);
   }
 
   packetEnd(): void {
-    if (this.#type === PacketType.data) {
-      this.#dataEnd();
-    } else if (this.#type === PacketType.marker || this.#type === PacketType.control) {
-      this.#smallEnd();
-    }
+    if (this.#at.packetType === PacketType.data) this.#dataEnd();
+    else if (isSmall(this.#at.packetType)) this.#smallEnd();
   }
 
   /** The driver has sent another request, or the answer so far is void (a RESET): what was kept of it is dropped. */
   abandon(): void {
-    this.#responding = false;
+    this.#at.responding = false;
     this.#only = undefined;
     this.#tail = undefined;
-    if (this.#wholeBytes === 0) return;
-    const whole = Buffer.concat(this.#whole);
-    this.#whole = [];
-    this.#wholeBytes = 0;
-    this.#events.loginReply(whole);
+    if (this.#whole.length > 0) this.#events.loginReply(this.#whole.take());
   }
 
   #dataEnd(): void {
-    const isMarked = (this.#dataFlags & (DataFlag.endOfResponse | DataFlag.endOfFile)) !== 0 || this.#isClosing;
-    if (!this.#responding) return;
+    if (!this.#at.responding) return;
+    const flags = DataFlag.endOfResponse | DataFlag.endOfFile;
+    const isMarked = (this.#at.dataFlags & flags) !== 0 || this.#isClosing;
     if (isMarked || !this.#endIsMarked) {
       const end = this.#readEnd();
       if (isMarked || end.kind === 'known') {
@@ -141,27 +175,23 @@ export class ResponseWatcher implements PacketSink {
         return;
       }
       // A dialect whose status cannot be read (OCI's fixed integers) still names the session in its login.
-      if (this.#wholeBytes > 0) this.#events.loginReply(Buffer.concat(this.#whole));
+      if (this.#whole.length > 0) this.#events.loginReply(this.#whole.all());
     }
-    if (this.#only !== undefined) {
-      this.#tail = new ResponseTail(limits.tailBytesMax);
-      this.#tail.push(this.#only);
-      this.#only = undefined;
-    }
+    if (this.#only === undefined) return;
+    this.#keepTail(this.#only);
+    this.#only = undefined;
   }
 
   #readEnd(): EndOfCall {
-    if ((this.#dataFlags & DataFlag.compressed) !== 0) return { kind: 'none' };
+    if ((this.#at.dataFlags & DataFlag.compressed) !== 0) return { kind: 'none' };
     const tail = this.#only ?? this.#tail?.view();
     if (tail === undefined) return { kind: 'none' };
-    return readEndOfCall(tail.subarray(Math.max(0, tail.length - this.#tailBytesMax)), this.capabilities);
+    return readEndOfCall(tail.subarray(Math.max(0, tail.length - this.#at.tailBytesMax)), this.capabilities);
   }
 
   #smallEnd(): void {
-    const packet = Buffer.concat([Buffer.alloc(headerBytes), ...this.#small]);
-    this.#small = [];
-    this.#smallBytes = 0;
-    if (this.#type === PacketType.marker) {
+    const packet = Buffer.concat([Buffer.alloc(headerBytes), this.#small.take()]);
+    if (this.#at.packetType === PacketType.marker) {
       this.#events.databaseMarker(packet.length > headerBytes ? parseMarker(packet, 'backend') : 'unknown');
       return;
     }
@@ -170,10 +200,12 @@ export class ResponseWatcher implements PacketSink {
     if (control.kind === 'unknown') this.#events.unknown(`control command ${control.command} from the database`);
   }
 
-  #keepWhole(view: Buffer): void {
-    const fitting = view.subarray(0, Math.max(0, ttcLimits.loginMessageBytesMax - this.#wholeBytes));
-    if (fitting.length === 0) return;
-    this.#whole.push(Buffer.from(fitting));
-    this.#wholeBytes += fitting.length;
+  #keepTail(view: Buffer): void {
+    this.#tail ??= new ResponseTail(limits.tailBytesMax);
+    this.#tail.push(view);
   }
+}
+
+function isSmall(packetType: number): boolean {
+  return packetType === PacketType.marker || packetType === PacketType.control;
 }

@@ -9,14 +9,15 @@
  * The tracker observes. It takes any chunking, keeps little, and never stands in the way: what it does not know makes the verdict
  * `unknown`, with the reason, until a call has ended cleanly; when it loses the framing it stops looking for good.
  */
-import { type Accept, type Connect, type LengthForm, type MarkerKind, PacketReader } from '../tns/index.js';
-import { type EndOfCall, FunctionCode, functionName, SessionStateFlag } from '../ttc/index.js';
-import { CallTracker, type RequestKind } from './call.js';
-import { IdentityTracker, unknownCapabilities } from './identity.js';
-import { type KnownHead, type RequestEvents, RequestWatcher } from './requests.js';
-import { type ResponseEvents, ResponseWatcher } from './responses.js';
-import { noTransaction, type Transaction, transactionAfterCall, unknownTransaction } from './transaction.js';
-import type { Movability, SessionTrack, TrackPhase } from './view.js';
+import { type Accept, type Connect, type MarkerKind, PacketReader, type ReaderState } from '../tns/index.js';
+import { type EndOfCall, FunctionCode, SessionStateFlag } from '../ttc/index.js';
+import { CallTracker, noCalls, type RequestKind } from './call.js';
+import { IdentityTracker, unknownIdentity } from './identity.js';
+import { type KnownHead, type RequestEvents, type RequestState, RequestWatcher } from './requests.js';
+import { type ResponseEvents, type ResponseState, ResponseWatcher } from './responses.js';
+import { noTransaction, transactionAfterCall, unknownTransaction } from './transaction.js';
+import { type Movability, movabilityOf, type SessionTrack, type TrackFacts, viewOf } from './view.js';
+import type { Writable } from './writable.js';
 
 /** What the connect phase found out. */
 export interface ConnectFacts {
@@ -28,6 +29,39 @@ export interface ConnectFacts {
   readonly connectData: string | undefined;
 }
 
+/** Where the watching of both directions stands. */
+interface WatchState {
+  readonly requests: RequestState;
+  readonly responses: ResponseState;
+  readonly fromDriver: ReaderState;
+  readonly fromDatabase: ReaderState;
+}
+
+/** All that a tracker knows: plain data, from which another one goes on as if it had seen every byte so far. */
+export interface TrackerState extends TrackFacts {
+  /** Only while packets are watched. */
+  readonly watch: WatchState | undefined;
+}
+
+const unsettled: TrackerState = {
+  phase: 'connecting',
+  identity: unknownIdentity,
+  calls: noCalls,
+  accept: undefined,
+  transaction: unknownTransaction('no-call-yet'),
+  lastFunction: undefined,
+  lastError: 0,
+  request: 'none',
+  released: false,
+  notification: 0,
+  fromDriverBytes: 0,
+  fromDatabaseBytes: 0,
+  opaqueReason: '',
+  unknown: undefined,
+  servicesNegotiated: false,
+  watch: undefined,
+};
+
 interface Watchers {
   readonly requests: RequestWatcher;
   readonly responses: ResponseWatcher;
@@ -36,38 +70,45 @@ interface Watchers {
 }
 
 export class SessionTracker implements RequestEvents, ResponseEvents {
-  readonly #calls = new CallTracker();
-  readonly #identity = new IdentityTracker();
-  #phase: TrackPhase = 'connecting';
-  #accept: Accept | undefined;
+  readonly #calls: CallTracker;
+  readonly #identity: IdentityTracker;
+  readonly #at: Writable<Omit<TrackFacts, 'calls' | 'identity'>>;
   /** Only while packets are watched. */
   #watchers: Watchers | undefined;
-  #transaction: Transaction = unknownTransaction('no-call-yet');
-  #lastFunction: number | undefined;
-  #lastError = 0;
-  #request: SessionTrack['request'] = 'none';
-  #released = false;
-  #notification = 0;
-  #fromDriverBytes = 0;
-  #fromDatabaseBytes = 0;
-  #opaqueReason = '';
-  /** Why the verdict is unknown at present. */
-  #unknown: string | undefined;
-  #servicesNegotiated = false;
+  /** When the present chunk came. */
   #nowMs = 0;
+
+  constructor(state: TrackerState = unsettled) {
+    const { calls, identity, watch, ...facts } = state;
+    this.#calls = new CallTracker(calls);
+    this.#identity = new IdentityTracker(identity);
+    this.#at = facts;
+    if (facts.accept !== undefined && watch !== undefined) this.#watch(facts.accept, watch);
+  }
+
+  state(): TrackerState {
+    const watchers = this.#watchers;
+    const watch = watchers && {
+      requests: watchers.requests.state(),
+      responses: watchers.responses.state(),
+      fromDriver: watchers.fromDriver.state(),
+      fromDatabase: watchers.fromDatabase.state(),
+    };
+    return { ...this.#facts(), watch };
+  }
 
   settled(facts: ConnectFacts): void {
     this.#identity.connected(facts.connect, facts.connectData);
     switch (facts.outcome.kind) {
       case 'refused':
-        this.#phase = 'refused';
+        this.#at.phase = 'refused';
         break;
       case 'opaque':
         this.#goOpaque('TLS from end to end');
         break;
       case 'accepted':
-        this.#phase = 'login';
-        this.#accept = facts.outcome.accept;
+        this.#at.phase = 'login';
+        this.#at.accept = facts.outcome.accept;
         this.#watch(facts.outcome.accept);
         break;
     }
@@ -75,84 +116,48 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
 
   /** The next bytes of the driver behind its CONNECT. */
   fromDriver(chunk: Buffer, nowMs: number): void {
-    this.#fromDriverBytes += chunk.length;
+    this.#at.fromDriverBytes += chunk.length;
     if (this.#watchers !== undefined) this.#push(this.#watchers.fromDriver, chunk, nowMs);
   }
 
   /** The next bytes of the database behind its ACCEPT. */
   fromDatabase(chunk: Buffer, nowMs: number): void {
-    this.#fromDatabaseBytes += chunk.length;
+    this.#at.fromDatabaseBytes += chunk.length;
     if (this.#watchers !== undefined) this.#push(this.#watchers.fromDatabase, chunk, nowMs);
   }
 
   /** The driver has said good-bye: the end of the connection is no surprise. */
   get loggedOff(): boolean {
-    return this.#phase === 'logged-off';
+    return this.#at.phase === 'logged-off';
   }
 
   view(): SessionTrack {
-    return {
-      phase: this.#phase,
-      identity: this.#identity.view,
-      protocol: {
-        version: this.#accept?.version ?? 0,
-        sduBytes: this.#accept?.sduBytes ?? 0,
-        endOfResponse: this.#accept?.endOfResponse ?? false,
-        fieldVersion: this.#identity.capabilities.fieldVersion,
-      },
-      calls: {
-        inFlight: this.#calls.inFlight,
-        total: this.#calls.calls,
-        lastFunction: this.#lastFunction === undefined ? undefined : functionName(this.#lastFunction),
-        lastError: this.#lastError,
-        pipelined: this.#calls.pipelined,
-        breakPhase: this.#calls.breakPhase,
-      },
-      transaction: this.#transaction,
-      request: this.#request,
-      notification: this.#notification,
-      bytes: { fromDriver: this.#fromDriverBytes, fromDatabase: this.#fromDatabaseBytes },
-      movability: this.movability(),
-    };
+    return viewOf(this.#facts());
   }
 
   movability(): Movability {
-    if (this.#phase === 'opaque') return { movable: 'unknown', reason: 'opaque', detail: this.#opaqueReason };
-    if (this.#unknown !== undefined) return { movable: 'unknown', reason: 'unknown', detail: this.#unknown };
-    if (this.#phase === 'logged-off') return { movable: true, reason: 'idle', detail: 'logged off' };
-    if (this.#phase !== 'ready') return { movable: false, reason: 'in-login', detail: this.#phase };
-    const calls = this.#calls;
-    if (calls.breakPhase !== 'none') return { movable: true, reason: 'breaking', detail: calls.breakPhase };
-    if (calls.pipelined) return { movable: true, reason: 'pipelined', detail: `${calls.inFlight} calls in flight` };
-    if (calls.inFlight > 0) return { movable: true, reason: 'in-call', detail: this.#functionDetail() };
-    if (this.#transaction.kind === 'unknown') {
-      return { movable: 'unknown', reason: 'unknown', detail: `transaction: ${this.#transaction.reason}` };
-    }
-    if (this.#transaction.kind === 'open') return { movable: true, reason: 'in-transaction', detail: '' };
-    if (this.#released) return { movable: true, reason: 'released', detail: '' };
-    if (this.#request === 'open') return { movable: true, reason: 'between-calls', detail: '' };
-    return { movable: true, reason: 'idle', detail: '' };
+    return movabilityOf(this.#facts());
   }
 
   request(head: KnownHead, beginsPipeline: boolean): void {
     if (head.kind === 'unknown') {
-      if (this.#phase === 'login' && this.#servicesNegotiated) {
+      if (this.#at.phase === 'login' && this.#at.servicesNegotiated) {
         this.#goOpaque('native network encryption');
         return;
       }
-      this.#unknown = head.reason;
+      this.#at.unknown = head.reason;
     }
     const wasQuiet = this.#calls.inFlight === 0;
     const missed = this.#calls.request(requestKind(head, beginsPipeline));
     if (missed || wasQuiet) this.#watchers?.responses.abandon();
     // The answers to negotiation messages have no status and, on slow logins, no mark at their end.
-    if (missed && this.#phase === 'ready') this.#transaction = unknownTransaction('no-status');
+    if (missed && this.#at.phase === 'ready') this.#at.transaction = unknownTransaction('no-status');
     if (head.kind !== 'call') return;
-    this.#lastFunction = head.functionCode;
-    if ((head.sessionState & SessionStateFlag.requestBegin) !== 0) this.#request = 'open';
-    if ((head.sessionState & SessionStateFlag.requestEnd) !== 0) this.#request = 'ended';
-    this.#released = head.functionCode === FunctionCode.sessionRelease;
-    if (this.#released) this.#identity.released();
+    this.#at.lastFunction = head.functionCode;
+    if ((head.sessionState & SessionStateFlag.requestBegin) !== 0) this.#at.request = 'open';
+    if ((head.sessionState & SessionStateFlag.requestEnd) !== 0) this.#at.request = 'ended';
+    this.#at.released = head.functionCode === FunctionCode.sessionRelease;
+    if (this.#at.released) this.#identity.released();
   }
 
   login(head: KnownHead, payload: Buffer): void {
@@ -161,7 +166,7 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
   }
 
   nativeServices(): void {
-    this.#servicesNegotiated = true;
+    this.#at.servicesNegotiated = true;
   }
 
   driverMarker(kind: MarkerKind): void {
@@ -169,7 +174,7 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
   }
 
   endOfFile(): void {
-    this.#phase = 'logged-off';
+    this.#at.phase = 'logged-off';
   }
 
   responseBegan(): void {
@@ -180,26 +185,26 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
   responseEnded(end: EndOfCall): void {
     if (this.#calls.responseEnded() === 'discarded') return;
     const status = end.kind === 'known' ? end : undefined;
-    if (status !== undefined) this.#lastError = status.errorNumber;
+    if (status !== undefined) this.#at.lastError = status.errorNumber;
     if (status?.sessionReleased === true) {
-      this.#released = true;
+      this.#at.released = true;
       this.#identity.released();
     }
-    if (this.#phase !== 'ready') return;
+    if (this.#at.phase !== 'ready') return;
     const callStatus = status?.transactionOpen === undefined ? undefined : status.callStatus;
-    this.#transaction = transactionAfterCall(this.#transaction, callStatus, this.#nowMs);
-    if (callStatus !== undefined && this.#calls.inFlight === 0) this.#unknown = undefined;
-    if (this.#lastFunction === FunctionCode.logoff) this.#phase = 'logged-off';
+    this.#at.transaction = transactionAfterCall(this.#at.transaction, callStatus, this.#nowMs);
+    if (callStatus !== undefined && this.#calls.inFlight === 0) this.#at.unknown = undefined;
+    if (this.#at.lastFunction === FunctionCode.logoff) this.#at.phase = 'logged-off';
   }
 
   loginReply(payload: Buffer): void {
     const isDone = this.#identity.fromDatabase(payload);
     this.#shareCapabilities();
-    if (!isDone || this.#phase !== 'login') return;
-    this.#phase = 'ready';
+    if (!isDone || this.#at.phase !== 'login') return;
+    this.#at.phase = 'ready';
     // A logon trigger may leave a transaction; the end of this very response says so if it does.
-    this.#transaction = noTransaction;
-    if (this.#watchers !== undefined) this.#watchers.responses.keepsWhole = false;
+    this.#at.transaction = noTransaction;
+    if (this.#watchers !== undefined) this.#watchers.responses.loggedIn();
   }
 
   databaseMarker(kind: MarkerKind): void {
@@ -209,31 +214,28 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
   }
 
   notification(errorNumber: number): void {
-    this.#notification = errorNumber;
+    this.#at.notification = errorNumber;
   }
 
   unknown(reason: string): void {
-    this.#unknown = reason;
+    this.#at.unknown = reason;
   }
 
   #marker(side: 'driver' | 'database', kind: MarkerKind): void {
-    if (kind === 'unknown' || kind === 'attention') this.#unknown = `marker of kind ${kind} from the ${side}`;
+    if (kind === 'unknown' || kind === 'attention') this.#at.unknown = `marker of kind ${kind} from the ${side}`;
     else this.#calls.marker(side, kind === 'reset' ? 'reset' : 'break');
   }
 
-  #watch(accept: Accept): void {
-    const lengthForm: LengthForm = accept.lengthForm;
-    const requests = new RequestWatcher(this, unknownCapabilities);
-    const responses = new ResponseWatcher(this, {
-      capabilities: unknownCapabilities,
-      endIsMarked: accept.endOfResponse,
-      sduBytes: accept.sduBytes,
-    });
+  #watch(accept: Accept, from?: WatchState): void {
+    const { lengthForm, sduBytes, endOfResponse: endIsMarked } = accept;
+    const { capabilities } = this.#identity;
+    const requests = new RequestWatcher(this, capabilities, from?.requests);
+    const responses = new ResponseWatcher(this, { capabilities, endIsMarked, sduBytes }, from?.responses);
     this.#watchers = {
       requests,
       responses,
-      fromDriver: new PacketReader(requests, { source: 'frontend', lengthForm }),
-      fromDatabase: new PacketReader(responses, { source: 'backend', lengthForm }),
+      fromDriver: new PacketReader(requests, { source: 'frontend', lengthForm }, from?.fromDriver),
+      fromDatabase: new PacketReader(responses, { source: 'backend', lengthForm }, from?.fromDatabase),
     };
   }
 
@@ -243,15 +245,15 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
       reader.push(chunk);
     } catch (error) {
       // The framing is lost for good, and with it the watching: no call will end and clear the reason.
-      this.#unknown = error instanceof Error ? error.message : String(error);
+      this.#at.unknown = error instanceof Error ? error.message : String(error);
       this.#watchers = undefined;
     }
   }
 
   #goOpaque(reason: string): void {
-    this.#phase = 'opaque';
-    this.#opaqueReason = reason;
-    this.#transaction = unknownTransaction('opaque');
+    this.#at.phase = 'opaque';
+    this.#at.opaqueReason = reason;
+    this.#at.transaction = unknownTransaction('opaque');
     this.#watchers = undefined;
   }
 
@@ -261,8 +263,8 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
     this.#watchers.responses.capabilities = this.#identity.capabilities;
   }
 
-  #functionDetail(): string {
-    return this.#lastFunction === undefined ? '' : functionName(this.#lastFunction);
+  #facts(): TrackFacts {
+    return { ...this.#at, calls: this.#calls.state(), identity: this.#identity.state() };
   }
 }
 

@@ -1,4 +1,6 @@
-import type { BreakPhase } from './call.js';
+import type { Accept } from '../tns/index.js';
+import { functionName, type TtcCapabilities } from '../ttc/index.js';
+import type { BreakPhase, CallState } from './call.js';
 import type { Transaction } from './transaction.js';
 
 /** Who the session is, as far as login told. */
@@ -17,6 +19,38 @@ export interface SessionIdentity {
   readonly processId: string | undefined;
   /** A session pool of the database (DRCP) took the session back: SID and serial# may be another's by now. */
   readonly stale: boolean;
+}
+
+/** All that an identity tracker knows: plain data, from which another one goes on. */
+export interface IdentityState {
+  readonly known: SessionIdentity;
+  /** What both ends agreed on. */
+  readonly capabilities: TtcCapabilities;
+  /** What each end has offered. */
+  readonly client: TtcCapabilities | undefined;
+  readonly server: TtcCapabilities | undefined;
+}
+
+/** What the tracker concluded from the packets it has seen; views and verdicts are made of this, and of nothing else. */
+export interface TrackFacts {
+  readonly phase: TrackPhase;
+  readonly identity: IdentityState;
+  readonly calls: CallState;
+  /** The database's ACCEPT, when there was one. */
+  readonly accept: Accept | undefined;
+  readonly transaction: Transaction;
+  /** Code of the function in flight, or the last one. */
+  readonly lastFunction: number | undefined;
+  readonly lastError: number;
+  readonly request: SessionTrack['request'];
+  readonly released: boolean;
+  readonly notification: number;
+  readonly fromDriverBytes: number;
+  readonly fromDatabaseBytes: number;
+  readonly opaqueReason: string;
+  /** Why the verdict is unknown at present. */
+  readonly unknown: string | undefined;
+  readonly servicesNegotiated: boolean;
 }
 
 export type MoveReason =
@@ -48,7 +82,7 @@ export interface Movability {
 
 export type TrackPhase = 'connecting' | 'login' | 'ready' | 'logged-off' | 'refused' | 'opaque';
 
-/** What the tracker knows of a session; serialisable. */
+/** What the tracker knows of a session, as it is shown. */
 export interface SessionTrack {
   readonly phase: TrackPhase;
   readonly identity: SessionIdentity;
@@ -78,4 +112,52 @@ export interface SessionTrack {
   readonly notification: number;
   readonly bytes: { readonly fromDriver: number; readonly fromDatabase: number };
   readonly movability: Movability;
+}
+
+export function viewOf(facts: TrackFacts): SessionTrack {
+  const { calls, identity, accept } = facts;
+  return {
+    phase: facts.phase,
+    identity: identity.known,
+    protocol: {
+      version: accept?.version ?? 0,
+      sduBytes: accept?.sduBytes ?? 0,
+      endOfResponse: accept?.endOfResponse ?? false,
+      fieldVersion: identity.capabilities.fieldVersion,
+    },
+    calls: {
+      inFlight: calls.inFlight,
+      total: calls.calls,
+      lastFunction: facts.lastFunction === undefined ? undefined : functionName(facts.lastFunction),
+      lastError: facts.lastError,
+      pipelined: calls.pipelined,
+      breakPhase: calls.breakPhase,
+    },
+    transaction: facts.transaction,
+    request: facts.request,
+    notification: facts.notification,
+    bytes: { fromDriver: facts.fromDriverBytes, fromDatabase: facts.fromDatabaseBytes },
+    movability: movabilityOf(facts),
+  };
+}
+
+export function movabilityOf(facts: TrackFacts): Movability {
+  const { phase, calls, transaction } = facts;
+  if (phase === 'opaque') return { movable: 'unknown', reason: 'opaque', detail: facts.opaqueReason };
+  if (facts.unknown !== undefined) return { movable: 'unknown', reason: 'unknown', detail: facts.unknown };
+  if (phase === 'logged-off') return { movable: true, reason: 'idle', detail: 'logged off' };
+  if (phase !== 'ready') return { movable: false, reason: 'in-login', detail: phase };
+  if (calls.breakPhase !== 'none') return { movable: true, reason: 'breaking', detail: calls.breakPhase };
+  if (calls.pipelined) return { movable: true, reason: 'pipelined', detail: `${calls.inFlight} calls in flight` };
+  if (calls.inFlight > 0) {
+    const detail = facts.lastFunction === undefined ? '' : functionName(facts.lastFunction);
+    return { movable: true, reason: 'in-call', detail };
+  }
+  if (transaction.kind === 'unknown') {
+    return { movable: 'unknown', reason: 'unknown', detail: `transaction: ${transaction.reason}` };
+  }
+  if (transaction.kind === 'open') return { movable: true, reason: 'in-transaction', detail: '' };
+  if (facts.released) return { movable: true, reason: 'released', detail: '' };
+  if (facts.request === 'open') return { movable: true, reason: 'between-calls', detail: '' };
+  return { movable: true, reason: 'idle', detail: '' };
 }

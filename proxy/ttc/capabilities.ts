@@ -49,14 +49,25 @@ export interface CapabilityBytes {
   readonly runtime: Buffer;
 }
 
+/** What one end offers. */
+export function offeredCapabilities({ compile }: CapabilityBytes): TtcCapabilities {
+  return {
+    fieldVersion: compile[Capability.fieldVersion] ?? 0,
+    endOfCallStatus: ((compile[Capability.ttc1] ?? 0) & CapabilityBit.endOfCallStatus) !== 0,
+  };
+}
+
+/** What holds when each end has told the other what it offers. */
+export function agreedCapabilities(client: TtcCapabilities, server: TtcCapabilities): TtcCapabilities {
+  return {
+    fieldVersion: Math.min(client.fieldVersion, server.fieldVersion),
+    endOfCallStatus: client.endOfCallStatus && server.endOfCallStatus,
+  };
+}
+
 /** What holds when each end has told the other its capabilities. */
 export function negotiateCapabilities(client: CapabilityBytes, server: CapabilityBytes): TtcCapabilities {
-  const byte = (from: CapabilityBytes, index: number): number => from.compile[index] ?? 0;
-  return {
-    fieldVersion: Math.min(byte(client, Capability.fieldVersion), byte(server, Capability.fieldVersion)),
-    endOfCallStatus:
-      (byte(client, Capability.ttc1) & byte(server, Capability.ttc1) & CapabilityBit.endOfCallStatus) !== 0,
-  };
+  return agreedCapabilities(offeredCapabilities(client), offeredCapabilities(server));
 }
 
 /** A reading of a login message: its content, or why there is none. */

@@ -5,47 +5,75 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { DatabaseAddress } from '../../../proxy/backend/connect-phase.js';
 import { type BackendLimits, defaultBackendLimits } from '../../../proxy/backend/limits.js';
-import { BackendSession } from '../../../proxy/backend/session.js';
+import { packRecord, type SessionRecord, unpackRecord } from '../../../proxy/backend/record.js';
+import { type BackendEvents, BackendSession } from '../../../proxy/backend/session.js';
 
 export interface Pipe {
   readonly port: number;
   /** One for each connection of a driver, in order. */
-  readonly sessions: BackendSession[];
+  readonly sessions: readonly BackendSession[];
+  /** Puts another session in the place of one, through its record and its socket. */
+  replace(index: number): SessionRecord;
 }
 
-export async function pipe(
-  t: Test,
-  address: DatabaseAddress,
-  options: { limits?: BackendLimits; chunk?: (bytes: Buffer) => readonly Buffer[] } = {},
-): Promise<Pipe> {
+export interface PipeOptions {
+  readonly limits?: BackendLimits;
+  /** How the driver's bytes are cut before the session gets them. */
+  readonly chunk?: (bytes: Buffer) => readonly Buffer[];
+  /** Sees bytes before they go on: the driver's before the session has them, the database's after. */
+  readonly watch?: (from: 'driver' | 'database', bytes: Buffer, session: BackendSession) => void;
+}
+
+export async function pipe(t: Test, address: DatabaseAddress, options: PipeOptions = {}): Promise<Pipe> {
   const sessions: BackendSession[] = [];
+  const receivers: BackendEvents[] = [];
   const cut = options.chunk ?? ((bytes: Buffer) => [bytes]);
+  const log = pino({ level: 'silent' });
+  const common = { limits: options.limits ?? defaultBackendLimits, log, now: () => performance.now() };
+  const at = <T>(list: readonly T[], index: number): T => {
+    const found = list[index];
+    if (found === undefined) throw new Error(`no session ${index}`);
+    return found;
+  };
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (driver: Socket) => {
-    const session = new BackendSession({
-      address,
-      limits: options.limits ?? defaultBackendLimits,
-      log: pino({ level: 'silent' }),
-      now: () => Date.now(),
-      events: {
-        data: (chunk) => driver.write(chunk),
-        consumed: () => {},
-        end: () => driver.end(),
-        closed: () => driver.destroySoon(),
+    const index = sessions.length;
+    const session = (): BackendSession => at(sessions, index);
+    const events: BackendEvents = {
+      data: (chunk) => {
+        options.watch?.('database', chunk, session());
+        driver.write(chunk);
       },
-    });
-    sessions.push(session);
+      consumed: () => {},
+      end: () => driver.end(),
+      closed: () => driver.destroySoon(),
+    };
+    sessions.push(new BackendSession({ ...common, address, events }));
+    receivers.push(events);
     driver.on('data', (chunk: Buffer) => {
-      for (const part of cut(chunk)) session.write(part);
+      for (const part of cut(chunk)) {
+        options.watch?.('driver', part, session());
+        session().write(part);
+      }
     });
-    driver.on('end', () => session.end());
-    driver.on('error', () => session.destroy());
+    driver.on('end', () => session().end());
+    driver.on('error', () => session().destroy());
     t.teardown(() => {
       driver.destroy();
-      session.destroy();
+      session().destroy();
     });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
-  return { port: (server.address() as AddressInfo).port, sessions };
+  return {
+    port: (server.address() as AddressInfo).port,
+    sessions,
+    replace(index) {
+      const released = at(sessions, index).release();
+      if (released === undefined) throw new Error(`session ${index} has no record`);
+      const record = unpackRecord(packRecord(released.record));
+      sessions[index] = BackendSession.takeUp(record, released.socket, { ...common, events: at(receivers, index) });
+      return record;
+    },
+  };
 }

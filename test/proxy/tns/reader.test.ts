@@ -95,6 +95,29 @@ function split(bytes: Buffer, cuts: readonly number[]): Buffer[] {
   return chunks;
 }
 
+t.test('another reader goes on from the state of the first, after any byte', async (t) => {
+  for (let at = 0; at <= stream.length; at++) {
+    const types: string[] = [];
+    const sink = {
+      packetStart: (start: { type: number; lengthBytes: number }) => types.push(`${start.type} ${start.lengthBytes}`),
+      payload: (view: Buffer) => types.push(view.toString('hex')),
+      packetEnd: () => types.push('end'),
+    };
+    const options = { source: 'backend', lengthForm: 'u32' } as const;
+    const whole = new PacketReader(sink, options);
+    whole.push(stream.subarray(0, at));
+    whole.push(stream.subarray(at));
+    const expected = types.splice(0);
+    const first = new PacketReader(sink, options);
+    first.push(stream.subarray(0, at));
+    const second = new PacketReader(sink, options, first.state());
+    t.strictSame(second.state(), first.state());
+    t.equal(second.betweenPackets, first.betweenPackets);
+    second.push(stream.subarray(at));
+    t.strictSame(types, expected, `at ${at}`);
+  }
+});
+
 t.test('payload is handed on as views of the chunk, not copies', async (t) => {
   const chunk = Buffer.from(data);
   let view: Buffer = Buffer.alloc(0);

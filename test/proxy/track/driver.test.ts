@@ -8,20 +8,12 @@ import { openDatabase } from '../../../fixtures/oracle/postgres.js';
 import { startOracleServer } from '../../../fixtures/oracle/server.js';
 import { type Personality, personality23ai } from '../../../fixtures/oracle/wire/personality.js';
 import type { SessionTrack } from '../../../proxy/track/view.js';
-import { Capability } from '../../../proxy/ttc/index.js';
 import { pipe } from '../backend/pipe.js';
+import { personalityUnmarked } from './personality.js';
 
 const seed = Number(process.env.HOLDFAST_SEED ?? Date.now() % 2 ** 31);
 const login = { user: 'scott', password: 'tiger' };
 const callsInProgram = 150;
-
-/** As databases before 23ai: no marks at the end of responses, negotiation and authentication in separate calls. */
-function personalityUnmarked(): Personality {
-  const compile = Buffer.from(personality23ai.capabilities.compile);
-  compile[Capability.ttc4] = 0;
-  const capabilities = { ...personality23ai.capabilities, compile };
-  return { ...personality23ai, protocolVersion: 318, acceptFlags2: 0, endOfResponse: false, capabilities };
-}
 
 /** Numbers from 0 to 1, the same for the same seed (mulberry32). */
 function randomFrom(start: number): () => number {
@@ -136,7 +128,7 @@ async function runProgram(t: Test, connection: Connection, track: () => SessionT
 
 for (const [name, personality] of [
   ['23ai', personality23ai],
-  ['unmarked', personalityUnmarked()],
+  ['unmarked', personalityUnmarked],
 ] as const) {
   t.test(`${name}: SID, serial# and the rest are those the database tells`, async (t) => {
     const { connection, track } = await connect(t, personality);

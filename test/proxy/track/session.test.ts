@@ -2,55 +2,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import { limits } from '../../../proxy/track/limits.js';
 import { SessionTracker } from '../../../proxy/track/session.js';
+import { accepted, feed, now } from './tracked.js';
 import { bytes, clr, type Dialect, data, marker, packet, release19, type Step, speaker, today, ub } from './wire.js';
 
 const open = 0x2;
-const now = 1000;
-
-function accepted(
-  dialect: Dialect,
-  options: { lengthForm?: 'u16' | 'u32'; nativeServices?: boolean } = {},
-): SessionTracker {
-  const tracker = new SessionTracker();
-  tracker.settled({
-    outcome: {
-      kind: 'accepted',
-      accept: {
-        version: 319,
-        options: 1,
-        sduBytes: 8192,
-        tduBytes: 65536,
-        flags2: 0,
-        lengthForm: options.lengthForm ?? 'u32',
-        endOfResponse: dialect.marked,
-        fastAuth: false,
-        nativeServices: options.nativeServices ?? false,
-        compression: false,
-      },
-    },
-    connect: {
-      version: 319,
-      versionLowest: 300,
-      options: 1,
-      sduBytes: 8192,
-      tduBytes: 65536,
-      flags2: 0,
-      connectDataBytes: 0,
-      connectData: undefined,
-    },
-    connectData:
-      '(DESCRIPTION=(CONNECT_DATA=(SERVICE_NAME=orders)(CID=(PROGRAM=node)(HOST=node-a)(USER=app))(CONNECTION_ID=x)))',
-  });
-  return tracker;
-}
-
-function feed(tracker: SessionTracker, ...steps: readonly Step[]): SessionTracker {
-  for (const step of steps) {
-    if (step.from === 'driver') tracker.fromDriver(step.bytes, now);
-    else tracker.fromDatabase(step.bytes, now);
-  }
-  return tracker;
-}
 
 function ready(dialect: Dialect): SessionTracker {
   return feed(accepted(dialect), ...speaker(dialect).login);
@@ -360,6 +315,26 @@ t.test('the end of a response may stand alone in the last packet', async (t) => 
   t.equal(reasonOf(tracker), 'in-call');
   feed(tracker, fromDatabase(data(bytes(29), 0)));
   t.match(tracker.view(), { calls: { inFlight: 0 }, transaction: { kind: 'open' } });
+});
+
+t.test('a break is read as one, whatever was kept before it', async (t) => {
+  const closeCursors = bytes(say.header(17, 105), 1, ub(2), ub(3), ub(4));
+  const inHead = feed(ready(today), fromDriver(data(closeCursors.subarray(0, 5), 0), marker(3)));
+  t.match(inHead.movability(), { movable: true, reason: 'breaking' });
+  feed(inHead, fromDriver(marker(2)), say.request(bytes(closeCursors.subarray(5), say.header(3, 14))));
+  t.match(inHead.view().calls, { inFlight: 1, lastFunction: 'commit' });
+  const afterUnknown = feed(ready(today), say.functionCall(94), fromDatabase(packet(15, bytes(1, 2, 3)), marker(1)));
+  t.match(afterUnknown.view().calls, { breakPhase: 'asked' });
+});
+
+t.test('a one-way function of a driver that marks no ends is over with its packet, wherever it is cut', async (t) => {
+  const old = speaker(release19);
+  const release = old.request(bytes(old.header(26, 163), 0, 0, 0)).bytes;
+  for (let at = 1; at < release.length; at++) {
+    const tracker = feed(ready(release19), fromDriver(release.subarray(0, at)), fromDriver(release.subarray(at)));
+    t.match(tracker.movability(), { movable: true, reason: 'released' }, `cut at ${at}`);
+    t.match(feed(tracker, old.functionCall(14)).view().calls, { inFlight: 1, lastFunction: 'commit' });
+  }
 });
 
 t.test('log-off and the last packet of the driver are told from a lost connection', async (t) => {
