@@ -8,6 +8,7 @@ import { criuMsMax, ghostBytesMax, stopMsMax } from '../limits.js';
 import { processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
 import { killTree } from '../workload/start.js';
 import type { ProcessIdentity } from '../workload/store.js';
+import { markQueuesSent } from './tcp-image.js';
 
 const run = promisify(execFile);
 
@@ -46,6 +47,7 @@ export async function dump(criu: string, pid: number, moveDirectory: string): Pr
   const ghosts = ['--ghost-limit', String(ghostBytesMax)];
   const args = ['dump', '--tree', String(pid), '--images-dir', image, '--log-file', log, '--leave-running', ...ghosts];
   await perform(criu, [...args, ...common], log, 'dump-failed');
+  markQueuesSent(image);
 }
 
 async function stopAll(init: number): Promise<void> {

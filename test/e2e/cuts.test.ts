@@ -11,7 +11,7 @@ import { digestOf, Stage } from './stage.js';
  * A link that is cut again and again, after any number of bytes: in the handshake, in a frame, in a header. Nothing is
  * announced, nothing is closed in order; what was under way is gone.
  */
-const seed = Number(process.env.HOLDFAST_TEST_SEED ?? randomInt(1, 2 ** 31));
+const seed = Number(process.env.HOLDFAST_SEED ?? randomInt(1, 2 ** 31));
 const cutsMin = 100;
 const bytesMax = 100_000;
 const noteBytes = 1_000;
@@ -30,7 +30,7 @@ function randomFrom(start: number): () => number {
 }
 
 t.test('an application whose link is cut a hundred times at random bytes gets every row right', async (t) => {
-  t.comment(`HOLDFAST_TEST_SEED=${seed}`);
+  t.comment(`HOLDFAST_SEED=${seed}`);
   const { world, witness } = await openStage({ mover: 'relink' });
   const random = randomFrom(seed);
   // Many short pieces and some long ones.
