@@ -1,7 +1,7 @@
 import { fieldVersions, type TtcCapabilities } from './capabilities.js';
+import { Cursor } from './cursor.js';
 import { MessageType } from './function.js';
 import { limits } from './limits.js';
-import { BadScalar, ByteReader, OutOfBytes } from './scalar.js';
 
 /** Bits of the end-of-call status (driver: TNS_EOCS_FLAGS_...). */
 export const CallStatusBit = {
@@ -36,68 +36,65 @@ export type EndOfCall =
  * @param tail the last bytes, up to `limits.responseTailBytesMax`; all of the response when it is shorter
  */
 export function readEndOfCall(tail: Buffer, capabilities: TtcCapabilities): EndOfCall {
-  const errors: ErrorMessage[] = [];
-  const statuses: ErrorMessage[] = [];
-  for (let at = 0; at < tail.length; at++) {
-    const type = tail[at];
-    if (type === MessageType.error) {
-      collect(errors, () => readError(new ByteReader(tail, at + 1), capabilities), tail);
-    } else if (type === MessageType.status) {
-      collect(statuses, () => readStatus(new ByteReader(tail, at + 1)), tail);
-    }
-  }
-  return conclude(errors, capabilities) ?? conclude(statuses, capabilities) ?? { kind: 'none' };
+  const cursor = new Cursor(tail);
+  const errors = candidates(cursor, tail, MessageType.error, 0, () => readError(cursor, capabilities));
+  const known = conclude(errors, capabilities);
+  if (known !== undefined) return known;
+  // A STATUS can only be the last few bytes.
+  const from = Math.max(0, tail.length - statusBytesMax - 1);
+  const statuses = candidates(cursor, tail, MessageType.status, from, () => readStatus(cursor));
+  return conclude(statuses, capabilities) ?? { kind: 'none' };
 }
+
+/** Type byte, UB4, UB2. */
+const statusBytesMax = 1 + 5 + 3;
 
 /** Most replies are shorter than this; that much memory stays between calls. */
 const tailKeptBytes = 256;
 
 /** The fields of an ERROR or STATUS message that are used. */
-export interface ErrorMessage {
+interface CallEnd {
   readonly callStatus: number;
   readonly errorNumber: number;
-  /** Offset behind the message. */
-  readonly end: number;
 }
+
+const noEnd: CallEnd = { callStatus: 0, errorNumber: 0 };
 
 /** Reads a STATUS message behind its type byte: UB4 call status, UB2 end-to-end sequence number. */
-export function readStatus(reader: ByteReader): ErrorMessage {
-  const callStatus = reader.ub4();
-  reader.ub2();
-  return { callStatus, errorNumber: 0, end: reader.at };
+function readStatus(cursor: Cursor): CallEnd {
+  const callStatus = cursor.ub(4);
+  cursor.ub(2);
+  return { callStatus, errorNumber: 0 };
 }
 
-/**
- * Reads an ERROR message behind its type byte (driver: messages/base.js processErrorInfo).
- * @throws OutOfBytes, BadScalar
- */
-export function readError(reader: ByteReader, capabilities: TtcCapabilities): ErrorMessage {
-  const callStatus = reader.ub4();
-  reader.ub2(); // end-to-end sequence number
-  reader.ub4(); // current row number
-  reader.ub2(); // error number, 16 bits
-  reader.ub2(); // array element error
-  reader.ub2(); // array element error
-  reader.ub2(); // cursor id
-  reader.sb2(); // error position
-  reader.skip(6); // SQL type, fatal, flags, user cursor options, UPI parameter, warning flag
-  skipRowId(reader);
-  reader.ub4(); // operating system error
-  reader.skip(2); // statement error, call number
-  reader.ub2(); // padding
-  reader.ub4(); // successful iterations
-  reader.clrWithLength(); // logical rowid
-  skipBatchErrors(reader);
-  const errorNumber = reader.ub4();
-  reader.ub8(); // row count
+/** Reads an ERROR message behind its type byte (driver: messages/base.js processErrorInfo). */
+function readError(cursor: Cursor, capabilities: TtcCapabilities): CallEnd {
+  const callStatus = cursor.ub(4);
+  cursor.ub(2); // end-to-end sequence number
+  cursor.ub(4); // current row number
+  cursor.ub(2); // error number, 16 bits
+  // Most places that hold the type byte by chance are found out by now.
+  if (cursor.failed) return noEnd;
+  cursor.ub(2); // array element error
+  cursor.ub(2); // array element error
+  cursor.ub(2); // cursor id
+  cursor.skipSigned(2); // error position
+  cursor.skip(6); // SQL type, fatal, flags, user cursor options, UPI parameter, warning flag
+  skipRowId(cursor);
+  cursor.ub(4); // operating system error
+  cursor.skip(2); // statement error, call number
+  cursor.ub(2); // padding
+  cursor.ub(4); // successful iterations
+  cursor.skipClrWithLength(); // logical rowid
+  skipBatchErrors(cursor);
+  const errorNumber = cursor.ub(4);
+  cursor.ub(8); // row count
   if (capabilities.fieldVersion >= fieldVersions.v20_1) {
-    reader.ub4(); // SQL type
-    reader.ub4(); // server checksum
+    cursor.ub(4); // SQL type
+    cursor.ub(4); // server checksum
   }
-  if (errorNumber !== 0) {
-    reader.clr(); // message
-  }
-  return { callStatus, errorNumber, end: reader.at };
+  if (errorNumber !== 0) cursor.skipClr(); // message
+  return { callStatus, errorNumber };
 }
 
 /**
@@ -146,62 +143,51 @@ export class ResponseTail {
 }
 
 /** UB4, UB2, a byte, UB4, UB2 (driver: readRowID). */
-function skipRowId(reader: ByteReader): void {
-  reader.ub4();
-  reader.ub2();
-  reader.skip(1);
-  reader.ub4();
-  reader.ub2();
+function skipRowId(cursor: Cursor): void {
+  cursor.ub(4);
+  cursor.ub(2);
+  cursor.skip(1);
+  cursor.ub(4);
+  cursor.ub(2);
 }
 
-function skipBatchErrors(reader: ByteReader): void {
-  const codes = reader.ub2();
-  skipPacked(reader, codes, () => reader.ub2());
-  const offsets = reader.ub4();
-  skipPacked(reader, offsets, () => reader.ub4());
-  const messages = reader.ub2();
-  if (messages > 0) {
-    reader.skip(1);
-    for (let left = messages; left > 0; left--) {
-      reader.ub2();
-      reader.clr();
-      reader.skip(2);
-    }
+function skipBatchErrors(cursor: Cursor): void {
+  skipPacked(cursor, cursor.ub(2), 2); // codes
+  skipPacked(cursor, cursor.ub(4), 4); // offsets
+  const messages = cursor.ub(2);
+  if (messages > 0) cursor.skip(1);
+  for (let left = messages; left > 0 && !cursor.failed; left--) {
+    cursor.ub(2);
+    cursor.skipClr();
+    cursor.skip(2);
   }
 }
 
 /** An array: a byte, then the elements; after byte 254 each has a length of its own and an end marker follows. */
-function skipPacked(reader: ByteReader, count: number, skipElement: () => void): void {
-  if (count === 0) {
-    return;
+function skipPacked(cursor: Cursor, count: number, elementBytesMax: 2 | 4): void {
+  if (count === 0) return;
+  const isChunked = cursor.u8() === 254;
+  for (let left = count; left > 0 && !cursor.failed; left--) {
+    if (isChunked) cursor.ub(4);
+    cursor.ub(elementBytesMax);
   }
-  const isChunked = reader.u8() === 254;
-  for (let left = count; left > 0; left--) {
-    if (isChunked) {
-      reader.ub4();
-    }
-    skipElement();
-  }
-  if (isChunked) {
-    reader.skip(1);
-  }
+  if (isChunked) cursor.skip(1);
 }
 
-function collect(into: ErrorMessage[], parse: () => ErrorMessage, tail: Buffer): void {
-  try {
-    const message = parse();
-    const left = tail.length - message.end;
-    if (left === 0 || (left === 1 && tail[message.end] === MessageType.endOfResponse)) {
-      into.push(message);
-    }
-  } catch (error) {
-    if (!(error instanceof OutOfBytes) && !(error instanceof BadScalar)) {
-      throw error;
-    }
+/** All messages of a type that end where the response ends. */
+function candidates(cursor: Cursor, tail: Buffer, type: number, from: number, read: () => CallEnd): CallEnd[] {
+  const found: CallEnd[] = [];
+  for (let at = tail.indexOf(type, from); at >= 0; at = tail.indexOf(type, at + 1)) {
+    cursor.moveTo(at + 1);
+    const message = read();
+    const left = tail.length - cursor.at;
+    if (cursor.failed || left > 1) continue;
+    if (left === 0 || tail[cursor.at] === MessageType.endOfResponse) found.push(message);
   }
+  return found;
 }
 
-function conclude(candidates: readonly ErrorMessage[], capabilities: TtcCapabilities): EndOfCall | undefined {
+function conclude(candidates: readonly CallEnd[], capabilities: TtcCapabilities): EndOfCall | undefined {
   const [first] = candidates;
   if (first === undefined) {
     return undefined;
@@ -217,6 +203,6 @@ function conclude(candidates: readonly ErrorMessage[], capabilities: TtcCapabili
   };
 }
 
-function isOpen(message: ErrorMessage): boolean {
+function isOpen(message: CallEnd): boolean {
   return (message.callStatus & CallStatusBit.transactionInProgress) !== 0;
 }

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { ResponseTail, readEndOfCall, type TtcCapabilities } from '../../../proxy/ttc/index.js';
+import {
+  BadScalar,
+  ByteReader,
+  OutOfBytes,
+  ResponseTail,
+  readEndOfCall,
+  type TtcCapabilities,
+} from '../../../proxy/ttc/index.js';
 import { ascii, be, hex } from '../tns/bytes.js';
 
 const v24: TtcCapabilities = { fieldVersion: 24, endOfCallStatus: true };
@@ -20,6 +27,8 @@ function error(options: {
   cursor?: number;
   version?: number;
   batch?: string;
+  /** Signed. */
+  position?: string;
 }): string {
   const number = options.number ?? 0;
   return [
@@ -30,7 +39,7 @@ function error(options: {
     ub(number & 0xffff), // error number, 16 bits
     '00 00', // array element errors
     ub(options.cursor ?? 0),
-    '00', // error position
+    options.position ?? '00',
     '03 00 00 00 00 00', // SQL type, fatal, flags, cursor options, UPI parameter, warning
     '00 00 00 00 00', // rowid
     '00 00 00 00 00', // OS error, statement error, call number, padding, iterations
@@ -53,6 +62,9 @@ t.test('STATUS tells whether a transaction is open', async (t) => {
   t.strictSame(readEndOfCall(hex(status(3)), v24), known, 'without the end-of-response byte');
   t.match(readEndOfCall(hex(status(1), '1d'), v24), { transactionOpen: false });
   t.match(readEndOfCall(hex(status(0x8001), '1d'), v24), { transactionOpen: false, sessionReleased: true });
+  const longest = `09 04 01000002 02 0101 1d`;
+  t.match(readEndOfCall(hex(before, longest), v24), { transactionOpen: true, callStatus: 0x0100_0002 });
+  t.strictSame(readEndOfCall(hex(status(3), '1d1d'), v24), { kind: 'none' }, 'only one byte may stand behind it');
 });
 
 t.test('ERROR tells it, with the error number, behind anything', async (t) => {
@@ -74,6 +86,10 @@ t.test('ERROR tells it, with the error number, behind anything', async (t) => {
   }
 });
 
+t.test('a negative error position is one', async (t) => {
+  t.match(readEndOfCall(hex(error({ status: 2, position: '81 05' }), '1d'), v24), { transactionOpen: true });
+});
+
 t.test('a STATUS that appears in the numbers of an ERROR does not count', async (t) => {
   // nine rows: the row count 01 09, SQL type 00 and checksum 00 look like STATUS 0, sequence 0
   const bytes = hex(error({ status: 2, rows: 9 }).replace(/0103 00$/, '00 00'), '1d');
@@ -86,6 +102,10 @@ t.test('batch errors are skipped', async (t) => {
   t.match(readEndOfCall(hex(error({ status: 2, number: 24381, text: 'batch', batch })), v24), { errorNumber: 24381 });
   const chunked = `0101 fe 0102 0101 00  0101 fe 0101 0105 00  00`;
   t.match(readEndOfCall(hex(error({ status: 2, number: 24381, text: 'batch', batch: chunked })), v24), {
+    errorNumber: 24381,
+  });
+  const codesOnly = `0101 fe 0102 0101 00  00 00`;
+  t.match(readEndOfCall(hex(error({ status: 2, number: 24381, text: 'batch', batch: codesOnly })), v24), {
     errorNumber: 24381,
   });
 });
@@ -120,6 +140,59 @@ t.test('random bytes in front never change the answer to the wrong one', async (
       return result.kind === 'known' && (result.transactionOpen === open || result.transactionOpen === undefined);
     }),
   );
+});
+
+/** The ends of all ERROR messages that a reader which throws can read to the end, tried at every byte. */
+function naiveErrors(tail: Buffer): number[] {
+  const found: number[] = [];
+  for (let at = 0; at < tail.length; at++) {
+    try {
+      const reader = new ByteReader(tail, at);
+      if (reader.u8() !== 4) continue;
+      const callStatus = reader.ub4();
+      const fixed = ['ub2', 'ub4', 'ub2', 'ub2', 'ub2', 'ub2', 'sb2'] as const;
+      for (const kind of fixed) reader[kind]();
+      reader.skip(6);
+      for (const kind of ['ub4', 'ub2', 'u8', 'ub4', 'ub2', 'ub4', 'u8', 'u8', 'ub2', 'ub4'] as const) reader[kind]();
+      reader.clrWithLength();
+      // None of the messages made below has batch errors, which have a test of their own.
+      if (reader.ub2() + reader.ub4() + reader.ub2() > 0) continue;
+      const number = reader.ub4();
+      for (const kind of ['ub8', 'ub4', 'ub4'] as const) reader[kind]();
+      if (number !== 0) reader.clr();
+      if (reader.left === 0 || (reader.left === 1 && reader.u8() === 29)) found.push(callStatus);
+    } catch (failure) {
+      if (!(failure instanceof OutOfBytes) && !(failure instanceof BadScalar)) throw failure;
+    }
+  }
+  return found;
+}
+
+t.test('ERROR messages are found where a naive reader finds them, and nowhere else', async (t) => {
+  const text = fc.constantFrom('', 'ORA-01403: no data found', '\x04\x01\x02'.repeat(30), '\x09\x01\x02\x00');
+  const byte = fc.oneof(fc.constantFrom(0, 1, 2, 4, 9), fc.nat(255));
+  const seen = { found: 0, none: 0 };
+  fc.assert(
+    fc.property(
+      fc.array(byte, { maxLength: 300 }),
+      fc.record({ status: fc.nat(3), number: fc.constantFrom(0, 942, 24_381), rows: fc.nat(70_000), text }),
+      fc.nat(400),
+      fc.boolean(),
+      (noise, fields, spoilt, closed) => {
+        const tail = Buffer.concat([Buffer.from(noise), hex(error(fields), closed ? '1d' : '')]);
+        if (spoilt < tail.length) tail[spoilt] = 4;
+        const errors = naiveErrors(tail);
+        seen[errors.length > 0 ? 'found' : 'none'] += 1;
+        const end = readEndOfCall(tail, v24);
+        if (errors.length === 0) return end.kind === 'none' || end.errorNumber === 0;
+        const open = errors.map((callStatus) => (callStatus & 2) !== 0);
+        const expected = open.every((each) => each === open[0]) ? open[0] : undefined;
+        return end.kind === 'known' && end.callStatus === errors[0] && end.transactionOpen === expected;
+      },
+    ),
+    { numRuns: 1000 },
+  );
+  t.ok(seen.found > 100 && seen.none > 10, JSON.stringify(seen));
 });
 
 t.test('the tail of a response is kept in bounded memory, in any chunking', async (t) => {
