@@ -1,18 +1,12 @@
-import type { Logger } from 'pino';
-import type { LinkLimits, Resume, Verdict } from '../shim/link/index.js';
+import type { Resume, Verdict } from '../shim/link/index.js';
 import type { LinkSocket } from '../shim/link/socket.js';
 import { type HoldBudgets, holdBudgetMs } from './hold.js';
 import type { ProxyLimits } from './limits.js';
-import { type OpenBackend, Workload } from './workload.js';
+import { Workload, type WorkloadParts } from './workload.js';
 
-export interface RegistryOptions {
+export interface RegistryOptions extends WorkloadParts {
   readonly limits: ProxyLimits;
-  readonly linkLimits: LinkLimits;
   readonly budgets: HoldBudgets;
-  readonly log: Logger;
-  readonly now: () => number;
-  readonly newToken: () => Buffer;
-  readonly openBackend: OpenBackend;
 }
 
 export interface Refusal {
@@ -56,9 +50,8 @@ export class Registry {
       const refusal = this.#mayBegin(resume, key);
       if (refusal !== undefined) return refusal;
     }
-    const { linkLimits: limits, log, now, newToken, openBackend } = this.#options;
     const { workload: name, instance } = resume;
-    const workload = known ?? new Workload({ name, instance, limits, log, now, newToken, openBackend });
+    const workload = known ?? new Workload({ ...this.#options, name, instance });
     const refused = workload.bind(resume, socket, address);
     if (refused !== undefined) return refused;
     this.#workloads.set(key, workload);

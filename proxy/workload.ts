@@ -41,14 +41,18 @@ export type WorkloadState =
 export type Backend = Pick<BackendSession, 'write' | 'end' | 'pause' | 'resume' | 'describe' | 'destroy'>;
 export type OpenBackend = (events: BackendEvents, log: Logger) => Backend;
 
-export interface WorkloadOptions {
-  readonly name: string;
-  readonly instance: string;
-  readonly limits: LinkLimits;
+/** What every workload of a proxy works with. */
+export interface WorkloadParts {
+  readonly linkLimits: LinkLimits;
   readonly log: Logger;
   readonly now: () => number;
   readonly newToken: () => Buffer;
   readonly openBackend: OpenBackend;
+}
+
+export interface WorkloadOptions extends WorkloadParts {
+  readonly name: string;
+  readonly instance: string;
 }
 
 export interface WorkloadSession {
@@ -75,7 +79,7 @@ export class Workload {
     this.instance = options.instance;
     this.#options = options;
     this.#log = options.log.child({ workload: options.name, instance: options.instance });
-    this.#link = new Link('proxy', options.limits, this.#linkEvents());
+    this.#link = new Link('proxy', options.linkLimits, this.#linkEvents());
     this.#state = { kind: 'held', sinceMs: options.now(), address: '', why: 'not bound yet' };
   }
 
@@ -103,7 +107,7 @@ export class Workload {
   bind(resume: Resume, socket: LinkSocket, address: string): { verdict: Verdict; reason: string } | undefined {
     const refused = judge(resume, this.#binding, this.#link);
     if (refused !== undefined) return refused;
-    const { now, newToken, limits } = this.#options;
+    const { now, newToken, linkLimits } = this.#options;
     if (this.#state.kind === 'bound') {
       this.#log.warn({ address: this.#state.attachment.address, by: address }, 'fenced: a newer connection has bound');
       this.#state.attachment.socket.destroy();
@@ -119,7 +123,7 @@ export class Workload {
         version: protocolVersion,
         epoch: this.#binding.epoch,
         token: this.#binding.token,
-        windowBytes: limits.windowBytes,
+        windowBytes: linkLimits.windowBytes,
         streams: this.#link.snapshot(),
         ended: new Map(),
         replayedBytes,
