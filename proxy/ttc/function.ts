@@ -117,14 +117,13 @@ export function skipFunctionHeader(reader: ByteReader, capabilities: TtcCapabili
   }
 }
 
+const functionNames: ReadonlyMap<number, string> = new Map(
+  Object.entries(FunctionCode).map(([name, code]) => [code, name] as const),
+);
+
 /** `commit`, `fetch`, ... for logs and reports; `function 77` for one that is not listed. */
 export function functionName(code: number): string {
-  for (const [name, value] of Object.entries(FunctionCode)) {
-    if (value === code) {
-      return name;
-    }
-  }
-  return `function ${code}`;
+  return functionNames.get(code) ?? `function ${code}`;
 }
 
 function walk(reader: ByteReader, capabilities: TtcCapabilities): RequestHead {

@@ -13,6 +13,9 @@ import { accepted, feed as feedAll } from '../track/tracked.js';
 import { bytes, clr, data, marker, packet, release19, type Step, speaker, today, ub } from '../track/wire.js';
 import { pipe } from './pipe.js';
 
+// Fifteen thousand cuts: seconds of computing, which take longer where the machine is shared.
+t.setTimeout(180_000);
+
 const database = await openDatabase({ services: ['freepdb1'], users: { scott: 'tiger' } });
 t.teardown(() => database.close());
 
