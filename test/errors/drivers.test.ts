@@ -7,7 +7,6 @@ import { type LogLine, logOf, portOf, rejection, start, warning } from './parts.
 
 /** What the driver says, and what the operator reads, when a database does not take a session. */
 
-t.setTimeout(120_000);
 const plain = '--insecure-plaintext';
 const login = { user: 'app', password: 'app' };
 const oracle = start(t, 'holdfast-oracle', '--listen', '127.0.0.1:0');

@@ -7,7 +7,6 @@ import { logOf, portOf, rejection, secretFile, start, warning } from './parts.js
 
 /** What happens between shim and proxy when one is not there, or not who the other takes it for. */
 
-t.setTimeout(120_000);
 const login = { user: 'app', password: 'app' };
 const oracle = start(t, 'holdfast-oracle', '--listen', '127.0.0.1:0');
 const database = `127.0.0.1:${await portOf(oracle)}`;

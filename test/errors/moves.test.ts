@@ -15,7 +15,6 @@ import { secretFile } from './parts.js';
  * What can only go wrong with CRIU is in test/lab/move.lab.ts.
  */
 
-t.setTimeout(240_000);
 const noCriu = '/nonexistent/criu';
 const isRoot = process.getuid?.() === 0;
 const world = await openWorld({ mover: 'relink', criu: { 'node-a': noCriu, 'node-b': noCriu } });
