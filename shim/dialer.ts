@@ -64,6 +64,8 @@ export class Dialer {
   #instance: string;
   #epoch = 0 as Epoch;
   #token: Buffer = Buffer.alloc(0);
+  /** RESUMEs sent so far. */
+  #resumes = 0;
   #target: DialTarget;
   #state: initiator.InitiatorState = initiator.detached;
   #socket: LinkSocket | undefined;
@@ -226,6 +228,7 @@ export class Dialer {
         instance: this.#instance,
         epoch: this.#epoch,
         token: this.#token,
+        attempt: ++this.#resumes,
         windowBytes: this.#options.limits.windowBytes,
         streams: this.#link.snapshot(),
       }),

@@ -44,6 +44,8 @@ export interface Resume {
   readonly epoch: Epoch;
   /** Token of the last bind; empty before the first. */
   readonly token: Buffer;
+  /** Counts the RESUMEs this shim has sent, from 1: tells a late one of a dead connection from the newest. */
+  readonly attempt: number;
   /** Receive window of the shim. */
   readonly windowBytes: number;
   readonly streams: readonly StreamState[];
@@ -75,10 +77,12 @@ export interface Binding {
   readonly token: Buffer;
   /** What the shim presented for this bind: still good until it has confirmed that it got the answer. */
   readonly unconfirmed: { readonly epoch: Epoch; readonly token: Buffer } | undefined;
+  /** Attempt of the RESUME that was bound last. */
+  readonly attempt: number;
 }
 
 /** A workload that has never been bound: epoch 0, opened by an empty token. */
-export const noBinding: Binding = { epoch: 0 as Epoch, token: Buffer.alloc(0), unconfirmed: undefined };
+export const noBinding: Binding = { epoch: 0 as Epoch, token: Buffer.alloc(0), unconfirmed: undefined, attempt: 0 };
 
 /**
  * May this RESUME bind? Every bind takes a token, so of two copies one binds and the other is stale. Lost RESUME_OKs, also
@@ -93,6 +97,10 @@ export function judge(resume: Resume, binding: Binding, link: Link): { verdict: 
   }
   if (!sameToken(resume.token, expected))
     return { verdict: 'not-authorised', reason: 'the resume token does not match' };
+  // The network may deliver a RESUME after one that the shim sent later, on another connection: it is as stale as its snapshot.
+  if (resume.attempt <= binding.attempt) {
+    return { verdict: 'stale-epoch', reason: `attempt ${resume.attempt} was presented after ${binding.attempt}` };
+  }
   if (link.peerRewound(resume.streams)) {
     return { verdict: 'peer-rewound', reason: 'the shim does not remember bytes it sent or acknowledged' };
   }
@@ -101,7 +109,8 @@ export function judge(resume: Resume, binding: Binding, link: Link): { verdict: 
 
 /** The binding after a bind with a fresh token. */
 export function bound(binding: Binding, resume: Resume, token: Buffer): Binding {
-  return { epoch: (binding.epoch + 1) as Epoch, token, unconfirmed: { epoch: resume.epoch, token: resume.token } };
+  const { epoch, attempt } = resume;
+  return { epoch: (binding.epoch + 1) as Epoch, token, unconfirmed: { epoch, token: resume.token }, attempt };
 }
 
 /** The binding after CONFIRM. */
@@ -141,6 +150,7 @@ export function decodeResume(payload: Buffer): Resume {
     instance: text(fields, 'instance', 1, 64),
     epoch: count(fields, 'epoch') as Epoch,
     token: bytes(fields, 'token'),
+    attempt: count(fields, 'attempt'),
     windowBytes: count(fields, 'windowBytes'),
     streams: unflatten(fields.streams),
   };

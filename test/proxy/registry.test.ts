@@ -183,7 +183,13 @@ t.test('a bind is exclusive: what the fenced connection still sends reaches noth
   const taken = app.dialer.link.snapshot();
   const copy = net.connect(proxy.port, '127.0.0.1');
   copy.write(
-    encodeResume({ ...decodeResume(resume.subarray(24)), epoch: 1 as Epoch, token: app.token, streams: taken }),
+    encodeResume({
+      ...decodeResume(resume.subarray(24)),
+      epoch: 1 as Epoch,
+      token: app.token,
+      attempt: 2,
+      streams: taken,
+    }),
   );
   await until(() => proxy.registry.workloads[0]?.epoch === 2);
   driver.socket.write('b');

@@ -81,6 +81,7 @@ export class Pair {
   binding: Binding = noBinding;
   epoch = 0 as Epoch;
   token: Buffer = Buffer.alloc(0);
+  attempt = 0;
   /** Bytes moved over all links so far. */
   moved = { up: 0, down: 0 };
 
@@ -97,7 +98,15 @@ export class Pair {
    */
   bind(lost?: 'answer' | 'confirm'): Verdict | undefined {
     const windowBytes = this.limits.windowBytes;
-    const identity = { version: 1, workload: 'w', instance: 'i', epoch: this.epoch, token: this.token, windowBytes };
+    const identity = {
+      version: 1,
+      workload: 'w',
+      instance: 'i',
+      epoch: this.epoch,
+      token: this.token,
+      attempt: ++this.attempt,
+      windowBytes,
+    };
     const resume = decodeResume(
       encodeResume({ ...identity, streams: this.shim.link.snapshot() }).subarray(headerBytes),
     );

@@ -27,6 +27,7 @@ const resume: Resume = {
   instance: 'abc',
   epoch: 0 as Epoch,
   token: Buffer.alloc(0),
+  attempt: 1,
   windowBytes: 1000,
   streams: [stream],
 };
@@ -88,7 +89,7 @@ t.test('who may bind', async (t) => {
     'bound once': confirmed(once),
     'bound twice, unconfirmed': bound(confirmed(once), { ...resume, epoch: 1 as Epoch, token: token(1) }, token(2)),
     'three answers lost': bound(bound(bound(noBinding, resume, token(1)), resume, token(2)), resume, token(3)),
-    'bound twice': { epoch: 2 as Epoch, token: token(2), unconfirmed: undefined },
+    'bound twice': { epoch: 2 as Epoch, token: token(2), unconfirmed: undefined, attempt: 2 },
   };
   const table: [string, number, Buffer, string | undefined][] = [
     ['never', 0, Buffer.alloc(0), undefined],
@@ -112,7 +113,7 @@ t.test('who may bind', async (t) => {
   ];
   for (const [name, epoch, presented, verdict] of table) {
     const binding = bindings[name] ?? noBinding;
-    const asked = { ...resume, streams: [], epoch: epoch as Epoch, token: presented };
+    const asked = { ...resume, streams: [], epoch: epoch as Epoch, token: presented, attempt: 99 };
     t.equal(
       judge(asked, binding, fresh())?.verdict,
       verdict,
@@ -120,3 +121,19 @@ t.test('who may bind', async (t) => {
     );
   }
 });
+
+t.test(
+  'a RESUME that arrives after one the shim sent later is stale, and changes nothing for the later one',
+  async (t) => {
+    const newer = bound(noBinding, { ...resume, attempt: 2 }, token(1));
+    const late = { ...resume, streams: [], attempt: 1 };
+    t.equal(judge(late, newer, fresh())?.verdict, 'stale-epoch');
+    t.equal(
+      judge({ ...late, attempt: 2 }, newer, fresh())?.verdict,
+      'stale-epoch',
+      'nor does a copy of the same image bind',
+    );
+    t.equal(judge({ ...late, attempt: 3 }, newer, fresh()), undefined, 'the answer was lost, the shim comes again');
+    t.equal(judge({ ...late, epoch: 1 as Epoch, token: token(1), attempt: 3 }, newer, fresh()), undefined);
+  },
+);
