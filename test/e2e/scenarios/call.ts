@@ -3,7 +3,7 @@ import type { Scenario } from './scenario.js';
 
 const rows = 20;
 /** Longer than a move takes; on a machine where it is not, another move is tried. */
-const seconds = 6;
+const seconds = 15;
 const movesMax = 5;
 
 export const call: Scenario = {
