@@ -52,6 +52,8 @@ export class Link {
   #lazyAcks: LinkStream[] = [];
   #attached = false;
   #lastId = 0;
+  /** Newest stream of the last snapshot: the peer's answer to that cannot know of newer ones. */
+  #presentedId = 0;
   #peerWindowBytes: number;
   #storedBytes = 0;
 
@@ -148,6 +150,7 @@ export class Link {
 
   /** Where every stream stands, for the handshake. */
   snapshot(): StreamState[] {
+    this.#presentedId = this.#lastId;
     return [...this.#streams.values()].map((stream) => stream.state());
   }
 
@@ -158,7 +161,8 @@ export class Link {
 
   /**
    * Takes up all streams on a new link. A stream only the peer knows is opened when it is new (at the proxy); one that
-   * only this end knows has ended at the peer, with the code in `ended` if it gave one.
+   * only this end knows has ended at the peer, with the code in `ended` if it gave one. One that was opened here while the
+   * handshake was under way is not missed: its OPEN goes out on this link.
    */
   resume(peer: readonly StreamState[], ended: ReadonlyMap<StreamId, EndCode>, peerWindowBytes: number): void {
     this.#attached = true;
@@ -166,6 +170,10 @@ export class Link {
     const known = new Map(peer.map((state) => [state.id, state]));
     for (const state of peer) if (!this.#streams.has(state.id)) this.#adopt(state);
     for (const stream of [...this.#streams.values()]) {
+      if (stream.openPending && stream.id > this.#presentedId) {
+        this.#enqueue(stream);
+        continue;
+      }
       const state = known.get(stream.id);
       stream.openPending = false;
       if (state === undefined) this.#vanished(stream, ended.get(stream.id) ?? 'forgotten');

@@ -69,6 +69,25 @@ t.test('a driver that came while there was no link is served by the link that co
   await connection.close();
 });
 
+t.test('a driver that comes while the proxy is slow to answer the handshake is served by that link', async (t) => {
+  const plain = '--insecure-plaintext';
+  const listen = ['--listen', '127.0.0.1:0', '--control-listen', '127.0.0.1:0'];
+  const proxy = start(t, 'holdfast-proxy', '--database', database, ...listen, plain);
+  const address = `127.0.0.1:${await portOf(proxy)}`;
+  // Its kernel accepts, so the shim presents the streams it has, and gets no answer yet.
+  proxy.child.kill('SIGSTOP');
+  t.teardown(() => proxy.child.kill('SIGCONT'));
+  const shim = start(t, 'holdfast-shim', '--workload', 'slow', '--listen', '127.0.0.1:0', '--proxy', address, plain);
+  const shimPort = await portOf(shim);
+  const early = oracledb.getConnection({ ...login, connectString: `127.0.0.1:${shimPort}/orders` });
+  // Connections are accepted in order: when this one is there, the driver's is.
+  await once(connect(shimPort, '127.0.0.1'), 'connect');
+  proxy.child.kill('SIGCONT');
+  const connection = await early;
+  t.same((await connection.execute('SELECT 1 FROM dual')).rows, [[1]]);
+  await connection.close();
+});
+
 t.test('a shim with another secret gets nothing, and both sides log what is the matter', async (t) => {
   const secret = secretFile(t);
   const listen = ['--listen', '127.0.0.1:0', '--control-listen', '127.0.0.1:0'];

@@ -167,6 +167,23 @@ t.test('what is consumed while a handshake is under way is acknowledged after it
   t.equal(pair.shim.bytes(id).length, 150, 'the sender got its credit back');
 });
 
+t.test('a stream that is opened while a handshake is under way is opened on the link that comes of it', async (t) => {
+  const pair = new Pair();
+  const early = pair.shim.link.open();
+  const asTold = pair.shim.link.snapshot();
+  const during = pair.shim.link.open();
+  pair.shim.link.send(during, text(20, 0));
+  const broken = pair.shim.link.open();
+  pair.shim.link.end(broken, 'lost');
+  pair.proxy.link.resume(asTold, new Map(), 100);
+  pair.shim.link.resume(pair.proxy.link.snapshot(), new Map(), 100);
+  pair.pump();
+  t.strictSame(pair.shim.forgotten, [broken], 'the peer had no reason to end any');
+  t.strictSame([...pair.proxy.arrived.keys()], [early, during, broken], 'in the order in which they were opened');
+  t.equal(pair.proxy.bytes(during).length, 20);
+  t.strictSame(pair.proxy.endings.get(broken), ['lost']);
+});
+
 t.test('an abort ends both directions after the bytes before it, also over a cut', async (t) => {
   const pair = new Pair();
   pair.bind();
