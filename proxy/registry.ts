@@ -1,5 +1,5 @@
-import type { Resume, Verdict } from '../shim/link/index.js';
-import type { LinkSocket } from '../shim/link/socket.js';
+import type { Cancel, Clock, Resume, Verdict } from '../shim/link/index.js';
+import { type LinkSocket, systemClock } from '../shim/link/socket.js';
 import { type HoldBudgets, holdBudgetMs } from './hold.js';
 import type { ProxyLimits } from './limits.js';
 import { Workload, type WorkloadParts } from './workload.js';
@@ -7,6 +7,8 @@ import { Workload, type WorkloadParts } from './workload.js';
 export interface RegistryOptions extends WorkloadParts {
   readonly limits: ProxyLimits;
   readonly budgets: HoldBudgets;
+  /** Timers of the holds; the runtime's when left out. */
+  readonly clock?: Clock;
 }
 
 export interface Refusal {
@@ -24,7 +26,7 @@ export interface Hold {
 export class Registry {
   readonly #options: RegistryOptions;
   readonly #workloads = new Map<string, Workload>();
-  readonly #holds = new Map<Workload, Hold & { readonly timer: NodeJS.Timeout }>();
+  readonly #holds = new Map<Workload, Hold & { readonly cancel: Cancel }>();
   /** Why workloads ended, for shims that come back late. In order of age. */
   readonly #epitaphs = new Map<string, Verdict>();
   #stopping = false;
@@ -64,8 +66,9 @@ export class Registry {
     if (!workload.release(socket, why)) return;
     const sessions = workload.sessions().map(({ view }) => view.track);
     const budgetMs = holdBudgetMs(sessions, this.#options.budgets);
-    const timer = setTimeout(() => this.#expire(workload), budgetMs);
-    this.#holds.set(workload, { untilMs: this.#options.now() + budgetMs, budgetMs, timer });
+    const { now, clock = systemClock } = this.#options;
+    const cancel = clock.after(budgetMs, () => this.#expire(workload));
+    this.#holds.set(workload, { untilMs: now() + budgetMs, budgetMs, cancel });
   }
 
   /** The shim has said goodbye: the application is gone, nobody will come back. */
@@ -110,7 +113,7 @@ export class Registry {
   }
 
   #endHold(workload: Workload): void {
-    clearTimeout(this.#holds.get(workload)?.timer);
+    this.#holds.get(workload)?.cancel();
     this.#holds.delete(workload);
   }
 }

@@ -1,7 +1,8 @@
-import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { ShimError } from './errors.js';
 import {
+  type Cancel,
+  type Clock,
   decodeRejected,
   decodeResumeOk,
   type EndCode,
@@ -18,7 +19,7 @@ import {
   type ResumeOk,
   type Verdict,
 } from './link/index.js';
-import { LinkSocket } from './link/socket.js';
+import { LinkSocket, type LinkSocketEvents, systemClock, type Wire } from './link/socket.js';
 
 export interface DialTarget {
   readonly host: string;
@@ -33,9 +34,11 @@ export interface DialerOptions {
   readonly newInstance: () => string;
   readonly target: DialTarget;
   /** Opens a socket and calls back when it may be written to (after TLS, where that is used). */
-  readonly connect: (target: DialTarget, connected: () => void) => Socket;
+  readonly connect: (target: DialTarget, connected: () => void) => Wire;
   readonly limits: LinkLimits;
   readonly log: Logger;
+  /** The runtime's when left out. */
+  readonly clock?: Clock;
   readonly events: Pick<LinkEvents, 'deliver' | 'peerEnded' | 'room' | 'forgotten'> & {
     /** Every stream is over: their connections must be broken off. */
     lost(code: EndCode): void;
@@ -60,6 +63,7 @@ const sessionsGone: ReadonlySet<Verdict> = new Set<Verdict>(['unknown-workload',
 export class Dialer {
   readonly #options: DialerOptions;
   readonly #log: Logger;
+  readonly #clock: Clock;
   #link: Link;
   #instance: string;
   #epoch = 0 as Epoch;
@@ -69,16 +73,18 @@ export class Dialer {
   #target: DialTarget;
   #state: initiator.InitiatorState = initiator.detached;
   #socket: LinkSocket | undefined;
-  #raw: Socket | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #raw: Wire | undefined;
+  #cancelTick: Cancel | undefined;
   #attachedAtMs = 0;
   #lastBind: Attached | undefined;
-  #downSinceMs = performance.now();
+  #downSinceMs: number;
   readonly #waiters: { resolve: (attached: Attached) => void; reject: (error: ShimError) => void }[] = [];
 
   constructor(options: DialerOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#clock = options.clock ?? systemClock;
+    this.#downSinceMs = this.#clock.now();
     this.#target = options.target;
     this.#instance = options.newInstance();
     this.#link = this.#newLink();
@@ -101,7 +107,7 @@ export class Dialer {
   }
   /** How long the link has been missed: since it broke, or since the attach that looks for it. 0 while there is one. */
   get downMs(): number {
-    return this.#state.kind === 'bound' ? 0 : performance.now() - this.#downSinceMs;
+    return this.#state.kind === 'bound' ? 0 : this.#clock.now() - this.#downSinceMs;
   }
 
   /**
@@ -113,7 +119,7 @@ export class Dialer {
     if (this.#state.kind === 'bound' && this.#lastBind !== undefined) return Promise.resolve(this.#lastBind);
     return new Promise((resolve, reject) => {
       this.#waiters.push({ resolve, reject });
-      this.#attachedAtMs = performance.now();
+      this.#attachedAtMs = this.#clock.now();
       this.#step({ kind: 'attach' });
     });
   }
@@ -148,17 +154,17 @@ export class Dialer {
   }
 
   #step(event: initiator.InitiatorEvent): void {
-    const { state, actions } = initiator.step(this.#state, event, performance.now(), this.#options.limits);
+    const { state, actions } = initiator.step(this.#state, event, this.#clock.now(), this.#options.limits);
     const wasUp = this.#state.kind === 'bound' && state.kind !== 'bound';
     const wasAway = this.#state.kind === 'detached' && state.kind !== 'detached';
-    if (wasUp || wasAway) this.#downSinceMs = performance.now();
+    if (wasUp || wasAway) this.#downSinceMs = this.#clock.now();
     this.#state = state;
     for (const action of actions) this.#perform(action);
-    clearTimeout(this.#timer);
+    this.#cancelTick?.();
     const due = initiator.deadlineMs(this.#state);
     if (due !== undefined) {
-      const tick = (): void => this.#step({ kind: 'tick', jitter: Math.random() });
-      this.#timer = setTimeout(tick, Math.max(0, due - performance.now()) + 1);
+      const tick = (): void => this.#step({ kind: 'tick', jitter: this.#clock.random() });
+      this.#cancelTick = this.#clock.after(Math.max(0, due - this.#clock.now()) + 1, tick);
     }
   }
 
@@ -194,7 +200,7 @@ export class Dialer {
   #dial(): void {
     const socket = this.#options.connect(this.#target, () => this.#step({ kind: 'connected' }));
     this.#raw = socket;
-    const attempt: LinkSocket = new LinkSocket(socket, this.#options.limits, {
+    const events: LinkSocketEvents = {
       control: (type, payload) => {
         if (this.#socket !== attempt) return;
         if (type === frameTypes.resumeOk) this.#step({ kind: 'resume-ok', answer: decodeResumeOk(payload) });
@@ -206,9 +212,10 @@ export class Dialer {
         if (this.#socket !== attempt) return;
         this.#socket = undefined;
         this.#link.detach();
-        this.#step({ kind: 'cut', error, jitter: Math.random() });
+        this.#step({ kind: 'cut', error, jitter: this.#clock.random() });
       },
-    });
+    };
+    const attempt: LinkSocket = new LinkSocket(socket, this.#options.limits, events, this.#clock);
     this.#socket = attempt;
   }
 
@@ -247,7 +254,7 @@ export class Dialer {
       epoch: answer.epoch,
       streams: this.#link.streamCount,
       replayedBytes: { up: this.#link.counters.replayedBytes - before, down: answer.replayedBytes },
-      elapsedMs: performance.now() - this.#attachedAtMs,
+      elapsedMs: this.#clock.now() - this.#attachedAtMs,
       address: this.#raw?.localAddress ?? '',
     };
     this.#lastBind = attached;
@@ -262,7 +269,7 @@ export class Dialer {
     );
     for (const waiter of this.#waiters.splice(0)) waiter.reject(ShimError.refused(verdict, reason));
     this.#startAfresh(verdict === 'hold-expired' ? 'hold-expired' : 'refused');
-    if (sessionsGone.has(verdict)) setImmediate(() => this.#step({ kind: 'attach' }));
+    if (sessionsGone.has(verdict)) this.#clock.soon(() => this.#step({ kind: 'attach' }));
   }
 
   /** All sessions are over; what drivers open from now on are sessions of a new instance. */

@@ -1,4 +1,5 @@
 /** The face of the link: others import this file and socket.ts only. */
+export type { Cancel, Clock } from './clock.js';
 export { brokenBy, type EndCode, LinkError, type LinkErrorCode } from './errors.js';
 export {
   type ControlType,

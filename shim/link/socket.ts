@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Cancel, Clock } from './clock.js';
 import { Decoder, type FrameSink } from './decode.js';
 import { encodeControl, writeHeader } from './encode.js';
 import { brokenBy, type EndCode, LinkError } from './errors.js';
@@ -10,6 +10,37 @@ import type { Link } from './link.js';
 const batchBytesMax = 64 * 1024;
 /** With so much waiting in the socket no further batch is made; keeps the choice of what goes next in the link. */
 const socketBytesMax = 128 * 1024;
+/** A connection that was closed in order and does not go away is destroyed after this time. */
+const farewellMs = 200;
+
+/** Time as the runtime has it. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after: (ms, call) => {
+    const timer = setTimeout(call, ms);
+    return () => clearTimeout(timer);
+  },
+  soon: (call) => void setImmediate(call),
+  random: () => Math.random(),
+};
+
+/** What the link needs of a connection, with the meaning Node.js gives it: sockets of `net` and `tls` are wires. */
+export interface Wire {
+  /** Bytes written and not yet taken by the network. */
+  readonly writableLength: number;
+  readonly closed: boolean;
+  readonly localAddress?: string | undefined;
+  setNoDelay(noDelay: boolean): unknown;
+  on(event: 'data', listener: (chunk: Buffer) => void): unknown;
+  on(event: 'error', listener: (cause: Error) => void): unknown;
+  on(event: 'drain' | 'end' | 'close', listener: () => void): unknown;
+  once(event: 'close', listener: () => void): unknown;
+  write(bytes: Buffer): unknown;
+  /** Writes the last bytes and closes in order. */
+  end(bytes: Buffer): unknown;
+  /** Closes at once. */
+  destroy(): unknown;
+}
 
 export interface LinkSocketEvents {
   control(type: ControlType, payload: Buffer): void;
@@ -22,26 +53,29 @@ export interface LinkSocketEvents {
  * control frames only. All frames that become due in one turn of the event loop leave in one write.
  */
 export class LinkSocket implements FrameSink {
-  readonly #socket: Socket;
+  readonly #socket: Wire;
   readonly #limits: LinkLimits;
   readonly #events: LinkSocketEvents;
+  readonly #clock: Clock;
   readonly #decoder: Decoder;
   #link: Link | undefined;
   #admitted = false;
   #scheduled = false;
-  #ackTimer: NodeJS.Timeout | undefined;
-  #heartbeatTimer: NodeJS.Timeout | undefined;
+  #cancelAcks: Cancel | undefined;
+  #cancelHeartbeat: Cancel | undefined;
   #sentSinceHeartbeat = false;
-  #heardAtMs = performance.now();
+  #heardAtMs: number;
   #cut = false;
 
-  constructor(socket: Socket, limits: LinkLimits, events: LinkSocketEvents) {
+  constructor(socket: Wire, limits: LinkLimits, events: LinkSocketEvents, clock: Clock = systemClock) {
     this.#socket = socket;
     this.#limits = limits;
     this.#events = events;
+    this.#clock = clock;
+    this.#heardAtMs = clock.now();
     this.#decoder = new Decoder(limits);
     socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('data', (chunk) => this.#receive(chunk));
     socket.on('drain', () => this.#flush());
     socket.on('end', () => this.#lost(new LinkError('link-closed', 'the peer closed the link')));
     socket.on('error', (cause) => this.#lost(brokenBy(cause)));
@@ -51,7 +85,7 @@ export class LinkSocket implements FrameSink {
   /** From now on carries the streams of `link`, which has been resumed; takes the peer's frames only once admitted. */
   serve(link: Link): void {
     this.#link = link;
-    this.#heartbeatTimer = setInterval(() => this.#heartbeat(), this.#limits.heartbeatMs);
+    this.#cancelHeartbeat = this.#clock.after(this.#limits.heartbeatMs, this.#heartbeat);
     this.wake();
   }
 
@@ -64,12 +98,12 @@ export class LinkSocket implements FrameSink {
   wake(): void {
     if (this.#scheduled || this.#cut) return;
     this.#scheduled = true;
-    setImmediate(this.#flushNow);
+    this.#clock.soon(this.#flushNow);
   }
 
   /** Acknowledgements wait; let them ride on data for a moment. */
   acksWaiting(): void {
-    this.#ackTimer ??= setTimeout(this.#flushAcks, this.#limits.ackDelayMs);
+    this.#cancelAcks ??= this.#clock.after(this.#limits.ackDelayMs, this.#flushAcks);
   }
 
   sendControl(frame: Buffer): void {
@@ -86,8 +120,10 @@ export class LinkSocket implements FrameSink {
     this.#stop();
     this.#socket.end(frame);
     // The peer that never answers a FIN must not keep the descriptor.
-    const timer = setTimeout(() => this.#socket.destroy(), 200);
-    this.#socket.once('close', () => clearTimeout(timer));
+    this.#socket.once(
+      'close',
+      this.#clock.after(farewellMs, () => this.#socket.destroy()),
+    );
   }
 
   /** Resolves when the descriptor is closed. */
@@ -132,7 +168,7 @@ export class LinkSocket implements FrameSink {
 
   #receive(chunk: Buffer): void {
     if (this.#cut) return;
-    this.#heardAtMs = performance.now();
+    this.#heardAtMs = this.#clock.now();
     try {
       this.#decoder.push(chunk, this);
     } catch (error) {
@@ -147,7 +183,7 @@ export class LinkSocket implements FrameSink {
   };
 
   readonly #flushAcks = (): void => {
-    this.#ackTimer = undefined;
+    this.#cancelAcks = undefined;
     this.#link?.flushAcks();
   };
 
@@ -164,16 +200,20 @@ export class LinkSocket implements FrameSink {
     }
   }
 
-  #heartbeat(): void {
-    if (performance.now() - this.#heardAtMs > this.#limits.silenceMs) {
-      this.#lost(new LinkError('link-silent', `nothing heard for ${this.#limits.silenceMs} ms`));
-    } else if (!this.#sentSinceHeartbeat) {
+  readonly #heartbeat = (): void => {
+    const { heartbeatMs, silenceMs } = this.#limits;
+    if (this.#clock.now() - this.#heardAtMs > silenceMs) {
+      this.#lost(new LinkError('link-silent', `nothing heard for ${silenceMs} ms`));
+      return;
+    }
+    this.#cancelHeartbeat = this.#clock.after(heartbeatMs, this.#heartbeat);
+    if (!this.#sentSinceHeartbeat) {
       const frame = Buffer.allocUnsafe(headerBytes);
       writeHeader(frame, 0, frameTypes.heartbeat, 0, 0, 0, 0);
       this.sendControl(frame);
     }
     this.#sentSinceHeartbeat = false;
-  }
+  };
 
   #lost(error: LinkError): void {
     if (this.#cut) return;
@@ -185,7 +225,7 @@ export class LinkSocket implements FrameSink {
   #stop(): void {
     this.#cut = true;
     this.#link = undefined;
-    clearTimeout(this.#ackTimer);
-    clearInterval(this.#heartbeatTimer);
+    this.#cancelAcks?.();
+    this.#cancelHeartbeat?.();
   }
 }

@@ -1,0 +1,97 @@
+import type { Logger } from 'pino';
+import {
+  type Clock,
+  type ControlType,
+  decodeConfirm,
+  decodeResume,
+  encodeRejected,
+  frameTypes,
+  LinkError,
+  type LinkLimits,
+  protocolVersion,
+  type Resume,
+} from '../shim/link/index.js';
+import { LinkSocket, systemClock, type Wire } from '../shim/link/socket.js';
+import type { ProxyLimits } from './limits.js';
+import type { Refusal, Registry } from './registry.js';
+import type { Workload } from './workload.js';
+
+export interface ReceptionOptions {
+  readonly registry: Registry;
+  readonly limits: ProxyLimits;
+  readonly linkLimits: LinkLimits;
+  readonly log: Logger;
+  /** The runtime's when left out. */
+  readonly clock?: Clock;
+}
+
+/** Brings every connection that comes in to its workload, or sends it away. */
+export class Reception {
+  readonly #options: ReceptionOptions;
+  #handshakes = 0;
+
+  constructor(options: ReceptionOptions) {
+    this.#options = options;
+  }
+
+  /** @param address where it comes from */
+  greet(wire: Wire, address: string): void {
+    const { registry, limits, linkLimits, log, clock = systemClock } = this.#options;
+    if (this.#handshakes >= limits.handshakesMax) {
+      log.warn({ address, handshakes: this.#handshakes }, 'too many links in their handshake, one closed');
+      wire.destroy();
+      return;
+    }
+    this.#handshakes += 1;
+    let workload: Workload | undefined;
+    const cancelLate = clock.after(linkLimits.handshakeMs, () => {
+      log.warn({ address }, 'a link did not finish its handshake in time');
+      link.destroy();
+    });
+    let shaking = true;
+    const shaken = (): void => {
+      cancelLate();
+      if (shaking) this.#handshakes -= 1;
+      shaking = false;
+    };
+    wire.once('close', shaken);
+    const control = (type: ControlType, payload: Buffer): void => {
+      if (workload === undefined) {
+        if (type !== frameTypes.resume)
+          throw new LinkError('link-unexpected-frame', `control frame ${type} before RESUME`);
+        shaken();
+        const resume = readResume(payload);
+        const answer = 'verdict' in resume ? resume : registry.bind(resume, link, address);
+        if ('verdict' in answer) this.#reject(link, answer, address);
+        else workload = answer;
+      } else if (type === frameTypes.confirm) workload.confirm(link, decodeConfirm(payload));
+      else if (type === frameTypes.detach) {
+        registry.release(workload, link, 'detached');
+        link.destroy();
+      } else if (type === frameTypes.goodbye) registry.goodbye(workload);
+      else throw new LinkError('link-unexpected-frame', `control frame ${type} after the handshake`);
+    };
+    const cut = (error: LinkError): void => {
+      if (workload === undefined) {
+        log.warn({ code: error.code, why: error.message, address }, 'a link broke in its handshake');
+      } else registry.release(workload, link, error.message);
+    };
+    const link: LinkSocket = new LinkSocket(wire, linkLimits, { control, cut }, clock);
+  }
+
+  #reject(link: LinkSocket, refusal: Refusal, address: string): void {
+    this.#options.log.warn({ code: `refused-${refusal.verdict}`, why: refusal.reason, address }, 'a link was refused');
+    const retryAfterMs = refusal.verdict === 'try-later' ? this.#options.limits.tryLaterMs : 0;
+    link.closeAfter(encodeRejected({ version: protocolVersion, ...refusal, retryAfterMs }));
+  }
+}
+
+/** A shim of another version keeps its drivers and comes again: one of the two is about to be upgraded. */
+function readResume(payload: Buffer): Resume | Refusal {
+  try {
+    return decodeResume(payload);
+  } catch (error) {
+    if (!(error instanceof LinkError) || error.code !== 'link-version') throw error;
+    return { verdict: 'try-later', reason: error.message };
+  }
+}
