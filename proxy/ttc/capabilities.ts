@@ -22,16 +22,25 @@ export const fieldVersions = {
 export const Capability = {
   fieldVersion: 7,
   ttc1: 15,
+  oci2: 31,
+  ttc3: 37,
   ttc4: 40,
   ttc5: 44,
 } as const;
 export const CapabilityBit = {
   /** ttc1: ERROR and STATUS carry the end-of-call status. */
   endOfCallStatus: 0x01,
+  /** oci2: sessions come from a pool of the database. */
+  drcp: 0x10,
+  /** ttc3: the logical transaction id is told. */
+  ltxid: 0x08,
   /** ttc4 */
+  inbandNotification: 0x04,
   endOfResponse: 0x20,
-  /** ttc5 */
+  /** ttc5: calls of a pipeline are numbered by tokens, which their answers repeat. */
+  tokens: 0x02,
   pipelining: 0x04,
+  sessionless: 0x20,
 } as const;
 /** Runtime capability 1: the data types message carries a time zone. */
 export const runtimeTimeZone = { index: 1, bit: 0x01, bytes: 11 } as const;
