@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { pino } from 'pino';
 import type { Test } from 'tap';
-import type { DatabaseAddress } from '../../../proxy/backend/connect-phase.js';
+import type { DatabaseAddress } from '../../../proxy/backend/address.js';
 import { type BackendLimits, defaultBackendLimits } from '../../../proxy/backend/limits.js';
 import { packRecord, type SessionRecord, unpackRecord } from '../../../proxy/backend/record.js';
 import { type BackendEvents, BackendSession } from '../../../proxy/backend/session.js';
+import type { DatabaseTls } from '../../../proxy/backend/tls.js';
 
 export interface Pipe {
   readonly port: number;
@@ -18,13 +19,19 @@ export interface Pipe {
 
 export interface PipeOptions {
   readonly limits?: BackendLimits;
+  readonly tls?: DatabaseTls;
   /** How the driver's bytes are cut before the session gets them. */
   readonly chunk?: (bytes: Buffer) => readonly Buffer[];
   /** Sees bytes before they go on: the driver's before the session has them, the database's after. */
   readonly watch?: (from: 'driver' | 'database', bytes: Buffer, session: BackendSession) => void;
 }
 
-export async function pipe(t: Test, address: DatabaseAddress, options: PipeOptions = {}): Promise<Pipe> {
+export async function pipe(
+  t: Test,
+  database: DatabaseAddress | readonly DatabaseAddress[],
+  options: PipeOptions = {},
+): Promise<Pipe> {
+  const addresses = [database].flat();
   const sessions: BackendSession[] = [];
   const receivers: BackendEvents[] = [];
   const cut = options.chunk ?? ((bytes: Buffer) => [bytes]);
@@ -47,7 +54,7 @@ export async function pipe(t: Test, address: DatabaseAddress, options: PipeOptio
       end: () => driver.end(),
       closed: () => driver.destroySoon(),
     };
-    sessions.push(new BackendSession({ ...common, address, events }));
+    sessions.push(new BackendSession({ ...common, addresses, events, ...(options.tls && { tls: options.tls }) }));
     receivers.push(events);
     driver.on('data', (chunk: Buffer) => {
       for (const part of cut(chunk)) {
