@@ -17,7 +17,7 @@ export const proxyOptions = {
     path(),
     'for tcps: PEM file, or directory with ewallet.pem: trusted authorities, and a client certificate with its key if one is asked for',
   ),
-  'database-wallet-password-file': optional(path(), 'file with the password of the key in the wallet'),
+  'wallet-password-file': optional(path(), 'file with the password of the key in the wallet'),
   'database-dn': optional(text('DN'), 'for tcps: subject of the certificate, instead of the name of the host'),
   'database-sni': option(
     choice('off', 'host', 'service'),

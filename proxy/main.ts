@@ -25,7 +25,7 @@ await runProgram({
     ],
     [
       'holdfast-proxy --database tcps://db1:2484,tcps://db2:2484 --database-wallet /etc/holdfast/wallet --secret-file /etc/holdfast/secret',
-      'Two listeners with TLS: when one is down or does not know the service, the other is tried',
+      'Two listeners with TLS; when one cannot take a session the other is tried',
     ],
     [
       'holdfast-proxy --config /etc/holdfast/proxy.yaml --hold-transaction 2h',

@@ -56,7 +56,7 @@ const core = [
   /^shim\/link\/(?!socket\.ts)/,
   /^proxy\/(tns|ttc|track)\//,
   /^proxy\/hold\.ts$/,
-  /^proxy\/backend\/connect-phase\.ts$/,
+  /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,
   /^migrate\/plan\.ts$/,
 ];
 const impure = [

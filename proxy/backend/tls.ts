@@ -22,7 +22,7 @@ export interface DatabaseTls {
 
 export interface DatabaseTlsSettings {
   readonly databaseWallet: string | undefined;
-  readonly databaseWalletPasswordFile: string | undefined;
+  readonly walletPasswordFile: string | undefined;
   readonly databaseDn: string | undefined;
   readonly databaseSni: DatabaseTls['sni'];
 }
@@ -37,11 +37,11 @@ export function loadDatabaseTls(
   settings: DatabaseTlsSettings,
   target: Pick<DatabaseTls, 'dn' | 'dnMatch'>,
 ): DatabaseTls {
-  const { databaseWallet: wallet, databaseWalletPasswordFile: passwordFile, databaseSni: sni } = settings;
+  const { databaseWallet: wallet, walletPasswordFile: passwordFile, databaseSni: sni } = settings;
   const rest = { dn: settings.databaseDn ?? target.dn, dnMatch: target.dnMatch, sni };
   if (wallet === undefined) {
     if (passwordFile !== undefined) {
-      throw new ConfigError('bad-option', '--database-wallet-password-file is of no use without --database-wallet');
+      throw new ConfigError('bad-option', '--wallet-password-file is of no use without --database-wallet');
     }
     return { secureContext: tls.createSecureContext(), ...rest };
   }
@@ -54,9 +54,7 @@ export function loadDatabaseTls(
     return { secureContext: tls.createSecureContext({ ca: pem, ...own }), ...rest };
   } catch (cause) {
     // OpenSSL's words for a wrong or missing password tell nobody what to do.
-    const hint = /decrypt|passphrase|password/i.test(errorText(cause))
-      ? ' (is --database-wallet-password-file right?)'
-      : '';
+    const hint = /decrypt|passphrase|password/i.test(errorText(cause)) ? ' (is --wallet-password-file right?)' : '';
     throw new ConfigError('bad-option', `--database-wallet: ${wallet} cannot be used: ${errorText(cause)}${hint}`, {
       cause,
     });

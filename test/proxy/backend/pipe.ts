@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { pino } from 'pino';
 import type { Test } from 'tap';
 import type { DatabaseAddress } from '../../../proxy/backend/address.js';
+import type { BackendError } from '../../../proxy/backend/errors.js';
 import { type BackendLimits, defaultBackendLimits } from '../../../proxy/backend/limits.js';
 import { packRecord, type SessionRecord, unpackRecord } from '../../../proxy/backend/record.js';
 import { type BackendEvents, BackendSession } from '../../../proxy/backend/session.js';
@@ -22,6 +23,8 @@ export interface PipeOptions {
   readonly tls?: DatabaseTls;
   /** How the driver's bytes are cut before the session gets them. */
   readonly chunk?: (bytes: Buffer) => readonly Buffer[];
+  /** Told when a session is over. */
+  readonly onClosed?: (error: BackendError | undefined) => void;
   /** Sees bytes before they go on: the driver's before the session has them, the database's after. */
   readonly watch?: (from: 'driver' | 'database', bytes: Buffer, session: BackendSession) => void;
 }
@@ -52,7 +55,10 @@ export async function pipe(
       },
       consumed: () => {},
       end: () => driver.end(),
-      closed: () => driver.destroySoon(),
+      closed: (error) => {
+        options.onClosed?.(error);
+        driver.destroySoon();
+      },
     };
     sessions.push(new BackendSession({ ...common, addresses, events, ...(options.tls && { tls: options.tls }) }));
     receivers.push(events);

@@ -60,6 +60,26 @@ t.test('out-of-band breaks are taken out of CONNECT, and nothing else is changed
   t.strictSame(offered.readUInt16BE(12), 0x0c41, 'the original is not touched');
 });
 
+t.test(
+  'network compression is taken out of CONNECT, with its list of schemes, and nothing else is changed',
+  async (t) => {
+    const offered = connect({ data: descriptor, inline: true });
+    const plain = Buffer.from(offered);
+    offered.writeUInt16BE(0x8800, 66);
+    plain.writeUInt16BE(0, 66);
+    t.strictSame(connectWithoutOffers(offered), connectWithoutOffers(plain));
+    t.equal(connectWithoutOffers(offered).readUInt16BE(66), 0);
+    const without = Buffer.concat([offered.subarray(0, 58), Buffer.from(descriptor, 'latin1')]);
+    without.writeUInt16BE(without.length, 0);
+    without.writeUInt16BE(58, 26);
+    t.equal(
+      connectWithoutOffers(without).toString('latin1', 58),
+      descriptor,
+      'connect data is not taken for the field',
+    );
+  },
+);
+
 t.test('where connect data starts at 70, as from 12c clients, it is not taken for flags', async (t) => {
   const body = connect({ data: descriptor, inline: false }).subarray(0, 70);
   const packet = Buffer.concat([body, Buffer.from(descriptor, 'latin1')]);
