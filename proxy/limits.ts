@@ -8,6 +8,14 @@ export interface ProxyLimits {
   readonly tryLaterMs: number;
   /** Ended workloads remembered, so that a late shim learns why. The oldest is forgotten first. */
   readonly epitaphsMax: number;
+  /** Bytes kept of one workload and direction; see memory.ts. Of one stream it is `windowBytes` of the link. */
+  readonly workloadBytesMax: number;
+  /** Bytes kept of all workloads and one direction. Half of it is for those that are held. */
+  readonly processBytesMax: number;
+  /** Most bytes of one read from a socket: what the runtime's own buffer takes. */
+  readonly pieceBytes: number;
+  /** A link that is not read because of these bounds is read for one piece this often. */
+  readonly trickleMs: number;
 }
 
 export const defaultProxyLimits: ProxyLimits = {
@@ -15,4 +23,8 @@ export const defaultProxyLimits: ProxyLimits = {
   handshakesMax: 1024,
   tryLaterMs: 1_000,
   epitaphsMax: 10_000,
+  workloadBytesMax: 64 * 1024 * 1024,
+  processBytesMax: 512 * 1024 * 1024,
+  pieceBytes: 64 * 1024,
+  trickleMs: 1_000,
 };

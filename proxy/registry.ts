@@ -2,9 +2,10 @@ import type { Cancel, Clock, Resume, Verdict } from '../shim/link/index.js';
 import { type LinkSocket, systemClock } from '../shim/link/socket.js';
 import { type HoldBudgets, holdBudgetMs } from './hold.js';
 import type { ProxyLimits } from './limits.js';
+import { type Memory, openMemory } from './memory.js';
 import { Workload, type WorkloadParts } from './workload.js';
 
-export interface RegistryOptions extends WorkloadParts {
+export interface RegistryOptions extends Omit<WorkloadParts, 'memory'> {
   readonly limits: ProxyLimits;
   readonly budgets: HoldBudgets;
   /** Timers of the holds; the runtime's when left out. */
@@ -29,10 +30,13 @@ export class Registry {
   readonly #holds = new Map<Workload, Hold & { readonly cancel: Cancel }>();
   /** Why workloads ended, for shims that come back late. In order of age. */
   readonly #epitaphs = new Map<string, Verdict>();
+  /** What is kept for all of them. */
+  readonly memory: Memory;
   #stopping = false;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    this.memory = openMemory(options.limits, options.clock ?? systemClock);
   }
 
   get workloads(): readonly Workload[] {
@@ -53,7 +57,7 @@ export class Registry {
       if (refusal !== undefined) return refusal;
     }
     const { workload: name, instance } = resume;
-    const workload = known ?? new Workload({ ...this.#options, name, instance });
+    const workload = known ?? new Workload({ ...this.#options, memory: this.memory, name, instance });
     const refused = workload.bind(resume, socket, address);
     if (refused !== undefined) return refused;
     this.#workloads.set(key, workload);

@@ -18,6 +18,8 @@ import {
 } from '../shim/link/index.js';
 import type { LinkSocket } from '../shim/link/socket.js';
 import type { BackendEvents, BackendSession, SessionView } from './backend/session.js';
+import { Ledger, type SessionLedger } from './ledger.js';
+import type { Memory } from './memory.js';
 
 /** The connection that serves a workload at the moment. The newest epoch owns the workload; older ones are fenced. */
 export interface Attachment {
@@ -48,11 +50,17 @@ export interface WorkloadParts {
   readonly now: () => number;
   readonly newToken: () => Buffer;
   readonly openBackend: OpenBackend;
+  readonly memory: Memory;
 }
 
 export interface WorkloadOptions extends WorkloadParts {
   readonly name: string;
   readonly instance: string;
+}
+
+interface Session {
+  readonly backend: Backend;
+  readonly ledger: SessionLedger;
 }
 
 export interface WorkloadSession {
@@ -70,7 +78,8 @@ export class Workload {
   readonly #options: WorkloadOptions;
   readonly #log: Logger;
   readonly #link: Link;
-  readonly #sessions = new Map<StreamId, Backend>();
+  readonly #ledger: Ledger;
+  readonly #sessions = new Map<StreamId, Session>();
   #binding: Binding = noBinding;
   #state: WorkloadState;
 
@@ -80,6 +89,8 @@ export class Workload {
     this.#options = options;
     this.#log = options.log.child({ workload: options.name, instance: options.instance });
     this.#link = new Link('proxy', options.linkLimits, this.#linkEvents());
+    const link = { pause: () => this.#socket?.pause(), resume: () => this.#socket?.resume() };
+    this.#ledger = new Ledger(options.memory, link);
     this.#state = { kind: 'held', sinceMs: options.now(), address: '', why: 'not bound yet' };
   }
 
@@ -97,7 +108,7 @@ export class Workload {
   }
 
   sessions(): WorkloadSession[] {
-    return [...this.#sessions].map(([stream, session]) => ({ stream, view: session.describe() }));
+    return [...this.#sessions].map(([stream, { backend }]) => ({ stream, view: backend.describe() }));
   }
 
   /**
@@ -130,6 +141,7 @@ export class Workload {
       }),
     );
     socket.serve(this.#link);
+    this.#ledger.bound();
     this.#log.info({ epoch: this.epoch, address, sessions: this.#sessions.size, replayedBytes }, 'bound');
     return undefined;
   }
@@ -147,6 +159,7 @@ export class Workload {
     const { address } = this.#state.attachment;
     this.#link.detach();
     this.#state = { kind: 'held', sinceMs: this.#options.now(), address, why };
+    this.#ledger.held();
     this.#log.info({ epoch: this.epoch, sessions: this.#sessions.size, why }, 'held');
     return true;
   }
@@ -158,8 +171,9 @@ export class Workload {
     this.#state = { kind: 'ended', code };
     this.#log.info({ epoch: this.epoch, sessions: this.#sessions.size, code }, 'ended');
     this.#link.detach();
-    for (const session of this.#sessions.values()) session.destroy();
+    for (const { backend } of this.#sessions.values()) backend.destroy();
     this.#sessions.clear();
+    this.#ledger.close();
   }
 
   get #socket(): LinkSocket | undefined {
@@ -173,14 +187,22 @@ export class Workload {
   #linkEvents(): LinkEvents {
     return {
       opened: (stream) => this.#openSession(stream),
-      deliver: (stream, bytes) => this.#sessions.get(stream)?.write(bytes),
-      peerEnded: (stream, code) => {
-        if (code === 'closed') this.#sessions.get(stream)?.end();
-        else this.#sessions.get(stream)?.destroy();
+      deliver: (stream, bytes) => {
+        const session = this.#sessions.get(stream);
+        session?.ledger.received(bytes.length);
+        session?.backend.write(bytes);
       },
-      room: (stream) => this.#sessions.get(stream)?.resume(),
+      peerEnded: (stream, code) => {
+        const backend = this.#sessions.get(stream)?.backend;
+        if (code === 'closed') backend?.end();
+        else backend?.destroy();
+      },
+      room: (stream) => this.#sessions.get(stream)?.ledger.room(),
+      freed: (stream, bytes) => this.#sessions.get(stream)?.ledger.freed(bytes),
       forgotten: (stream) => {
-        this.#sessions.get(stream)?.destroy();
+        const session = this.#sessions.get(stream);
+        session?.backend.destroy();
+        session?.ledger.close();
         this.#sessions.delete(stream);
       },
       wake: () => this.#socket?.wake(),
@@ -191,24 +213,30 @@ export class Workload {
   #openSession(stream: StreamId): void {
     const link = this.#link;
     const log = this.#log.child({ stream });
-    const session: Backend = this.#options.openBackend(
+    const backend: Backend = this.#options.openBackend(
       {
         data: (chunk) => {
-          if (!link.send(stream, chunk)) session.pause();
+          const before = link.storedBytes;
+          const hasRoom = link.send(stream, chunk);
+          ledger.stored(link.storedBytes - before, !hasRoom);
         },
-        consumed: (total) => link.consumed(stream, total),
+        consumed: (total) => {
+          link.consumed(stream, total);
+          ledger.taken(total);
+        },
         end: () => link.end(stream, 'closed'),
         closed: (error) => {
           // Also after an orderly end: what the driver may still send has nowhere to go, and it must learn that.
           link.end(stream, 'closed');
-          const { positions } = session.describe();
-          if (error !== undefined || !session.describe().driverEnded || positions.received > positions.consumed) {
+          const { positions } = backend.describe();
+          if (error !== undefined || !backend.describe().driverEnded || positions.received > positions.consumed) {
             link.end(stream, 'lost');
           }
         },
       },
       log,
     );
-    this.#sessions.set(stream, session);
+    const ledger = this.#ledger.open(backend);
+    this.#sessions.set(stream, { backend, ledger });
   }
 }

@@ -55,8 +55,8 @@ t.test('imports run one way', async (t) => {
 const core = [
   /^shim\/link\/(?!socket\.ts)/,
   /^proxy\/(tns|ttc|track)\//,
-  /^proxy\/hold\.ts$/,
-  /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,
+  /^proxy\/(hold|memory|ledger)\.ts$/,
+  /^proxy\/backend\/connect-phase\.ts$/,
   /^migrate\/plan\.ts$/,
 ];
 const impure = [

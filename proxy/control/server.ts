@@ -1,5 +1,5 @@
 import { type ControlListen, type ControlServer, serveControl } from '../../shim/control/rpc-server.js';
-import { formatDatabase } from '../backend/address.js';
+import { formatAddress } from '../../shim/program/address.js';
 import type { Registry } from '../registry.js';
 import type { Workload, WorkloadSession } from '../workload.js';
 import { proxyContract, type SessionRow, type WorkloadRow } from './contract.js';
@@ -67,7 +67,7 @@ function sessionRow(workload: Workload, { stream, view }: WorkloadSession, nowMs
     stream,
     state,
     address,
-    database: formatDatabase(view.database),
+    database: formatAddress(view.database),
     phase,
     ...defined({
       user: identity.user,

@@ -14,6 +14,8 @@ export interface LinkEvents {
   peerEnded(stream: StreamId, code: EndCode): void;
   /** `send` returned false before; there is room again. */
   room(stream: StreamId): void;
+  /** So many bytes of a stream are stored no longer: acknowledged, or the stream is over. */
+  freed?(stream: StreamId, bytes: number): void;
   /** The stream is over in both directions and forgotten. Last event of a stream. */
   forgotten(stream: StreamId): void;
   /** There is something to hand out: call `collect` soon. */
@@ -311,7 +313,7 @@ export class Link {
     stream.acked = position;
     const before = stream.out.storedBytes;
     stream.out.trim(Math.min(position, stream.out.end));
-    this.#storedBytes -= before - stream.out.storedBytes;
+    this.#freed(stream, before - stream.out.storedBytes);
     if (this.#wants(stream)) this.#enqueue(stream);
     if (stream.stopped && stream.out.storedBytes <= this.#peerWindowBytes / 2) {
       stream.stopped = false;
@@ -324,7 +326,7 @@ export class Link {
     this.counters.violations += 1;
     const before = stream.out.storedBytes;
     stream.out.truncate();
-    this.#storedBytes -= before - stream.out.storedBytes;
+    this.#freed(stream, before - stream.out.storedBytes);
     stream.outEnded = code;
     this.#enqueue(stream);
     this.#events.peerEnded(stream.id, code);
@@ -332,14 +334,21 @@ export class Link {
 
   /** Nothing more will be said on this stream but the acknowledgement of its end. */
   #drop(stream: LinkStream): void {
-    this.#storedBytes -= stream.out.storedBytes;
+    const bytes = stream.out.storedBytes;
     stream.out.seek(stream.out.base);
     stream.out.truncate();
+    this.#freed(stream, bytes);
+  }
+
+  #freed(stream: LinkStream, bytes: number): void {
+    if (bytes === 0) return;
+    this.#storedBytes -= bytes;
+    this.#events.freed?.(stream.id, bytes);
   }
 
   #forget(stream: LinkStream, before?: () => void): void {
     if (!this.#streams.delete(stream.id)) return;
-    this.#storedBytes -= stream.out.storedBytes;
+    this.#freed(stream, stream.out.storedBytes);
     before?.();
     this.#events.forgotten(stream.id);
   }

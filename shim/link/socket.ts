@@ -36,6 +36,9 @@ export interface Wire {
   on(event: 'drain' | 'end' | 'close', listener: () => void): unknown;
   once(event: 'close', listener: () => void): unknown;
   write(bytes: Buffer): unknown;
+  /** Reads no more until `resume`. */
+  pause(): unknown;
+  resume(): unknown;
   /** Writes the last bytes and closes in order. */
   end(bytes: Buffer): unknown;
   /** Closes at once. */
@@ -104,6 +107,15 @@ export class LinkSocket implements FrameSink {
   /** Acknowledgements wait; let them ride on data for a moment. */
   acksWaiting(): void {
     this.#cancelAcks ??= this.#clock.after(this.#limits.ackDelayMs, this.#flushAcks);
+  }
+
+  /** Stops reading: the peer's kernel, then the peer, feel the back-pressure. For less than `silenceMs`, or it looks dead. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
   }
 
   sendControl(frame: Buffer): void {

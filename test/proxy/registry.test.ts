@@ -331,3 +331,41 @@ t.test('limit of streams: one driver more is turned away, the others stay', asyn
   await until(() => proxy.databases[0]?.text === 'xy');
   t.equal(proxy.databases.length, 1);
 });
+
+t.test(
+  'beyond its memory a held workload is not read from its databases; bound again it gets everything',
+  async (t) => {
+    const { proxy, app, driver, database } = await talk(t, { limits: { workloadBytesMax: 5_000 } });
+    const { fromDatabases, fromShims } = proxy.registry.memory;
+    await app.dialer.detach();
+    await until(() => proxy.registry.workloads[0]?.state.kind === 'held');
+    let said = 0;
+    for (; !database.paused && said < 100; said += 1) database.say(Buffer.alloc(1_000, 'x'));
+    t.match({ said, kept: fromDatabases.bytes }, { said: 5, kept: 5_000 });
+    await app.dialer.attach();
+    await until(() => driver.heard.length === 5_000 && !database.paused);
+    await until(() => fromDatabases.bytes === 0);
+    t.equal(fromShims.bytes, 0);
+  },
+);
+
+t.test(
+  'a database that does not read stops the link at the memory of its workload, and what waits arrives',
+  async (t) => {
+    const limits = { workloadBytesMax: 100_000, trickleMs: 60_000 };
+    const { proxy, driver, database } = await talk(t, { limits });
+    const { fromShims } = proxy.registry.memory;
+    const bytes = 5_000_000;
+    const received = () => database.heard.reduce((sum, { length }) => sum + length, 0);
+    database.reads = false;
+    driver.socket.write(Buffer.alloc(bytes));
+    await until(() => fromShims.bytes >= limits.workloadBytesMax);
+    for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    t.ok(fromShims.bytes <= limits.workloadBytesMax + 2 * 64 * 1024, `${fromShims.bytes} bytes wait`);
+    database.reads = true;
+    database.events.consumed(received());
+    await until(() => received() === bytes + 1);
+    await until(() => fromShims.bytes === 0);
+    t.pass();
+  },
+);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import {
   acceptWithoutOutOfBand,
-  connectWithoutOffers,
+  connectWithoutOutOfBand,
   descriptorValue,
   isNativeServices,
   PacketCollector,
@@ -65,7 +65,7 @@ if (existsSync(file)) {
       const root = parseDescriptor(connect.connectData ?? '', 'frontend');
       t.equal(descriptorValue(root, 'CONNECT_DATA', 'SID'), 'igor');
       t.equal(descriptorValue(root, 'ADDRESS', 'PORT'), '1521');
-      const cleared = connectWithoutOffers(packet);
+      const cleared = connectWithoutOutOfBand(packet);
       t.strictSame(
         [...cleared.entries()].filter(([at, byte]) => packet[at] !== byte),
         [[12, 0x08]],
