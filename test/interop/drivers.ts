@@ -1,0 +1,88 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import type { CommandLine } from '../../fixtures/lab/program.js';
+import { client, installed } from './install.js';
+import { versions } from './versions.js';
+
+/** What is done with every driver: `cut` and `move` are one program, and what happens around it differs. */
+const everywhere = ['connect', 'transactions', 'query', 'array', 'errors', 'cut', 'move', 'pool'] as const;
+export type ProgramName = (typeof everywhere)[number] | 'orm' | 'move-criu' | 'hikari' | 'ucp';
+
+/** The command that runs a program of a driver; the program's own arguments come behind. */
+export type Command = (program: ProgramName) => CommandLine;
+
+export interface Driver {
+  readonly name: string;
+  readonly version: string;
+  readonly programs: readonly ProgramName[];
+  /** What V$SESSION or the proxy may show as the driver's name. */
+  readonly calledBy: RegExp;
+  /** Installs what is missing. Rejects when it cannot be had. */
+  prepare(): Promise<Command>;
+}
+
+const root = new URL('../../../', import.meta.url).pathname;
+const nodeProgram = new URL('../../fixtures/apps/node/interop.js', import.meta.url).pathname;
+const pythonPrograms = join(root, 'fixtures/apps/python');
+
+function manifestVersion(file: string): string {
+  const { version }: { version: string } = JSON.parse(readFileSync(file, 'utf8'));
+  return version;
+}
+
+function nodeCommand(module: string): Command {
+  return (program) => ({ file: 'env', args: [`INTEROP_DRIVER=${module}`, process.execPath, nodeProgram, program] });
+}
+
+const node26: Driver = {
+  name: 'node-oracledb-26',
+  version: manifestVersion(createRequire(import.meta.url).resolve('oracledb/package.json')),
+  programs: everywhere,
+  calledBy: /node-oracledb/,
+  prepare: async () => nodeCommand('oracledb'),
+};
+
+const node6: Driver = {
+  name: 'node-oracledb-6',
+  version: versions.oracledb6,
+  programs: everywhere,
+  calledBy: /node-oracledb/,
+  async prepare() {
+    const wanted = `oracledb@${versions.oracledb6}`;
+    const directory = await installed('node-oracledb', wanted, async (prefix) => {
+      writeFileSync(join(prefix, 'package.json'), '{"private":true}');
+      await client('npm', 'install', '--prefix', prefix, '--no-audit', '--no-fund', '--ignore-scripts', wanted);
+    });
+    return nodeCommand(join(directory, 'node_modules/oracledb/index.js'));
+  },
+};
+
+async function pythonCommand(file: string): Promise<Command> {
+  const { pythonOracledb, cryptography, sqlAlchemy } = versions;
+  const wanted = [`oracledb==${pythonOracledb}`, `cryptography==${cryptography}`, `sqlalchemy==${sqlAlchemy}`];
+  const directory = await installed('python', wanted, async (venv) => {
+    await client('python3', '-m', 'venv', venv);
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...wanted];
+    await client(join(venv, 'bin/python'), ...pip);
+  });
+  return (program) => ({ file: join(directory, 'bin/python'), args: [join(pythonPrograms, file), program] });
+}
+
+const python: Driver = {
+  name: 'python-oracledb',
+  version: versions.pythonOracledb,
+  programs: everywhere,
+  calledBy: /python-oracledb/,
+  prepare: () => pythonCommand('interop.py'),
+};
+
+const sqlAlchemy: Driver = {
+  name: 'sqlalchemy',
+  version: versions.sqlAlchemy,
+  programs: ['orm'],
+  calledBy: /python-oracledb/,
+  prepare: () => pythonCommand('orm.py'),
+};
+
+export const drivers: readonly Driver[] = [node26, node6, python, sqlAlchemy];
