@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { runPrograms } from '../shim/program/run.js';
 import { agent } from './commands/agent.js';
+import { keys } from './commands/keys.js';
 import { nodes, sessions, workloads } from './commands/lists.js';
 import { move } from './commands/move.js';
 import { run } from './commands/run.js';
@@ -15,6 +16,7 @@ First steps:
        proxy: { data: 10.0.0.1:7400, control: 10.0.0.1:7401 }
   2. A secret, the same on all hosts, protects what they say to each other:
        (umask 077; openssl rand -base64 32 > /etc/holdfast/secret)
+     Or certificates, which also say who may do what: see holdfast keys --help
   3. Say once where both are, then start the proxy and an agent on each node:
        export HOLDFAST_CLUSTER=/etc/holdfast/cluster.yaml
        export HOLDFAST_SECRET_FILE=/etc/holdfast/secret
@@ -32,6 +34,6 @@ use. What each code means is in docs/errors.md.
 await runPrograms(
   'holdfast',
   'Moves applications between hosts while their Oracle sessions and transactions go on.',
-  { agent, run, move, sessions, workloads, nodes, stop },
+  { agent, run, move, sessions, workloads, nodes, stop, keys },
   guide,
 );

@@ -29,6 +29,8 @@ const workload = z.object({
   moving: z.string().optional(),
 });
 
+const agents = { callers: ['agent'] } as const;
+
 /** What operators ask of a node's agent, and agents of each other. */
 export const agentContract = defineContract('holdfast-agent', 1, {
   info: {
@@ -65,17 +67,18 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   // From the source's agent to the target's, in this order. Each can be repeated.
   /** May this workload come here? */
   prepare: {
+    ...agents,
     request: move.extend({ machine: z.string(), ports: z.array(addressValue) }),
     reply: z.object({ address: z.string() }),
   },
   /** Makes the processes from the image and leaves them stopped. */
-  restore: { request: move, reply: processIdentity },
+  restore: { ...agents, request: move, reply: processIdentity },
   /** Lets the shim run and bind, then the application. */
-  bind: { request: move.extend({ shimPid: z.number() }), reply: bound },
+  bind: { ...agents, request: move.extend({ shimPid: z.number() }), reply: bound },
   /** Takes the shim off the link again, so that it is certain whether it was bound. */
-  park: { request: move, reply: nothing },
+  park: { ...agents, request: move, reply: nothing },
   /** Kills what was restored. */
-  abandon: { request: move, reply: nothing },
+  abandon: { ...agents, request: move, reply: nothing },
 });
 
 export type AgentVerbs = (typeof agentContract)['verbs'];

@@ -14,6 +14,8 @@ export interface Node {
   readonly security: Security;
   /** Handed on to the shims that this agent starts. */
   readonly securitySettings: SecuritySettings;
+  /** Directory with the certificates of workloads; undefined: beside the agent's own. */
+  readonly workloadKeys?: string | undefined;
   readonly store: Store;
   /** Path of CRIU. */
   readonly criu: string;
@@ -31,7 +33,7 @@ export function ownWorkload(node: Node, name: string): StoredWorkload {
 }
 
 export function proxyOf(node: Node): ProxyView {
-  return new ProxyView({ address: node.cluster.proxy.control, security: node.security });
+  return new ProxyView(node.cluster.proxy.control, node.security);
 }
 
 export function shimOf(node: Node, workload: string): ShimView {

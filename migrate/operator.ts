@@ -19,7 +19,7 @@ export class Operator {
   constructor(settings: SecuritySettings & { readonly cluster: string }) {
     this.cluster = loadCluster(settings.cluster);
     this.#security = loadSecurity(settings);
-    this.proxy = new ProxyView({ address: this.cluster.proxy.control, security: this.#security });
+    this.proxy = new ProxyView(this.cluster.proxy.control, this.#security);
   }
 
   get nodes(): readonly string[] {
@@ -91,7 +91,11 @@ export class Operator {
   async #connect(node: string): Promise<ControlClient<AgentVerbs>> {
     const address = agentAddress(this.cluster, node);
     try {
-      return await connectControl(agentContract, { address, security: this.#security });
+      return await connectControl(agentContract, {
+        address,
+        security: this.#security,
+        expect: { role: 'agent', name: node },
+      });
     } catch (cause) {
       const hint = errorCode(cause) === 'unreachable' ? ', is it running?' : '';
       throw MoveError.noAnswer('agent-unreachable', `agent of ${node}${hint}`, cause);

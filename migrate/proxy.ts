@@ -1,5 +1,7 @@
 import { proxyContract, type SessionRow, type WorkloadRow } from '../proxy/control/contract.js';
 import { type ControlTarget, callControl } from '../shim/control/rpc-client.js';
+import type { Address } from '../shim/program/address.js';
+import type { Security } from '../shim/program/security.js';
 import { MoveError } from './errors.js';
 
 /** The name of a workload, and which life of its shim. */
@@ -12,8 +14,8 @@ export interface Life {
 export class ProxyView {
   readonly #target: ControlTarget;
 
-  constructor(target: ControlTarget) {
-    this.#target = target;
+  constructor(address: Address, security: Security) {
+    this.#target = { address, security, expect: { role: 'proxy' } };
   }
 
   /** @throws {MoveError} proxy-unreachable, not-authorised */

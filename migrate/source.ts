@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { dirname, join } from 'node:path';
 import { connectControl } from '../shim/control/rpc-client.js';
 import { formatAddress } from '../shim/program/address.js';
+import { keyFileName } from '../shim/program/identity.js';
 import { agentAddress } from './cluster.js';
 import type { MoveContext } from './context.js';
 import { agentContract, type MoveRequest, type RunRequest, type WorkloadInfo } from './contract.js';
@@ -40,8 +42,10 @@ export async function runWorkload(node: Node, request: RunRequest): Promise<Work
 
 /** As they would stand in the shim's YAML file; the names are those of its flags. */
 function shimSettings(node: Node, { name, listen }: RunRequest): Record<string, string | boolean> {
-  const { secretFile, tlsCert, tlsKey, tlsCa, insecurePlaintext } = node.securitySettings;
-  const files = { 'secret-file': secretFile, 'tls-cert': tlsCert, 'tls-key': tlsKey, 'tls-ca': tlsCa };
+  const { secretFile, tlsCert, tlsCa, insecurePlaintext } = node.securitySettings;
+  // Not the agent's own certificate: a shim with that could not bind, and should not be able to move.
+  const cert = tlsCert && join(node.workloadKeys ?? dirname(tlsCert), keyFileName({ role: 'workload', name }));
+  const files = { 'secret-file': secretFile, 'tls-cert': cert, 'tls-ca': tlsCa };
   return {
     workload: name,
     listen: formatAddress(listen),
@@ -101,7 +105,8 @@ function contextOf(
   move: string,
 ): MoveContext {
   const address = agentAddress(node.cluster, request.to);
-  const connect = () => connectControl(agentContract, { address, security: node.security });
+  const connect = () =>
+    connectControl(agentContract, { address, security: node.security, expect: { role: 'agent', name: request.to } });
   return {
     move,
     mover: request.mover,

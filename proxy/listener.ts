@@ -1,30 +1,31 @@
 import net, { type Server, type Socket } from 'node:net';
-import tls, { type TlsOptions } from 'node:tls';
+import tls, { type TLSSocket } from 'node:tls';
 import { brokenBy } from '../shim/link/index.js';
 import { listenAt } from '../shim/program/listen.js';
+import { peerOf, renewCertificates, type Security, serverTls } from '../shim/program/security.js';
 import { Reception, type ReceptionOptions } from './reception.js';
 
 export interface LinkListenerOptions extends ReceptionOptions {
-  /** Undefined: plain text. */
-  readonly tls: TlsOptions | undefined;
+  readonly security: Security;
 }
 
 /** Accepts the links of shims. */
 export class LinkListener {
+  readonly #options: LinkListenerOptions;
   readonly #reception: Reception;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
   constructor(options: LinkListenerOptions) {
+    this.#options = options;
     this.#reception = new Reception(options);
-    if (options.tls === undefined) this.#server = net.createServer((socket) => this.#accept(socket));
+    const secured = serverTls(options.security, 'link');
+    if (secured === undefined) this.#server = net.createServer((socket) => this.#accept(socket));
     else {
-      const server = tls.createServer({ ...options.tls, handshakeTimeout: options.linkLimits.handshakeMs });
+      const server = tls.createServer({ ...secured, handshakeTimeout: options.linkLimits.handshakeMs });
       server.on('secureConnection', (socket) => this.#accept(socket));
-      server.on('tlsClientError', (cause, socket) => {
-        const { code, message } = brokenBy(cause);
-        options.log.warn({ code, why: message, address: socket.remoteAddress }, 'a link broke in its handshake');
-      });
+      server.on('tlsClientError', (cause, socket) => this.#handshakeFailed(cause, socket));
+      renewCertificates(server, options.security);
       this.#server = server;
     }
     // Also bounds those that have not said a word yet: accepted and closed by the runtime itself.
@@ -47,6 +48,15 @@ export class LinkListener {
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    this.#reception.greet(socket, socket.remoteAddress ?? '');
+    this.#reception.greet(socket, socket.remoteAddress ?? '', peerOf(socket, this.#options.security));
+  }
+
+  /** Node.js says "socket hang up" of a certificate it does not take; the socket knows why. */
+  #handshakeFailed(cause: Error, { authorizationError, remoteAddress }: TLSSocket): void {
+    const broken = brokenBy(cause);
+    const fields = authorizationError
+      ? { code: 'link-tls', why: `its certificate is not accepted: ${authorizationError}` }
+      : { code: broken.code, why: broken.message };
+    this.#options.log.warn({ ...fields, address: remoteAddress }, 'a link broke in its handshake');
   }
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { linkLimits } from '../shim/config.js';
 import { tokenBytes } from '../shim/link/index.js';
 import { runProgram } from '../shim/program/run.js';
-import { loadSecurity, serverTls } from '../shim/program/security.js';
+import { loadSecurity } from '../shim/program/security.js';
 import { defaultBackendLimits } from './backend/limits.js';
 import { BackendSession } from './backend/session.js';
 import { proxyOptions } from './config.js';
@@ -28,7 +28,7 @@ await runProgram({
   ],
   async main({ settings, log, onStop, serve }) {
     const { database: address } = settings;
-    const security = loadSecurity(settings);
+    const security = loadSecurity(settings, { role: 'proxy' }, log);
     // One clock for all processes of the machine: what it stamps may be taken up by the next one.
     const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();
     const now = (): number => origin + performance.now();
@@ -53,8 +53,7 @@ await runProgram({
       openBackend: (events, sessionLog) =>
         new BackendSession({ address, limits: backendLimits, log: sessionLog, events, now }),
     });
-    const tls = serverTls(security, 'link');
-    const links = new LinkListener({ registry, limits, linkLimits: linkLimits(settings), tls, log });
+    const links = new LinkListener({ registry, limits, linkLimits: linkLimits(settings), security, log });
     const port = await links.listen(settings.listen.host, settings.listen.port);
     onStop('links', () => links.close());
     onStop('sessions', () => registry.stop());

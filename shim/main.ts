@@ -33,7 +33,7 @@ await runProgram({
       workload,
       newInstance: randomUUID,
       target: proxy,
-      connect: connector(loadSecurity(settings)),
+      connect: connector(loadSecurity(settings, { role: 'workload', name: workload }, log)),
       limits: linkLimits(settings),
       log,
       events: drivers.events,
@@ -56,7 +56,7 @@ await runProgram({
 
 function connector(security: Security): DialerOptions['connect'] {
   return (target, connected) => {
-    const secured = clientTls(security, 'link', target.host);
+    const secured = clientTls(security, 'link', { role: 'proxy' });
     const socket = secured === undefined ? net.connect(target) : tls.connect({ ...target, ...secured });
     return socket.once(secured === undefined ? 'connect' : 'secureConnect', connected);
   };

@@ -1,4 +1,4 @@
-import { ConfigError, option, required } from '../../shim/program/config.js';
+import { ConfigError, option, optional, required } from '../../shim/program/config.js';
 import { errorText } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { loadSecurity, securityOptions } from '../../shim/program/security.js';
@@ -16,6 +16,10 @@ export const agent = defineCommand({
     node: required(name(), 'name of this node in the cluster file, which also says where the agent listens'),
     'state-dir': option(path('DIR'), '/var/lib/holdfast', 'directory that all nodes share, for logs and images'),
     criu: option(text('PATH'), 'criu', 'the CRIU to freeze and restore with'),
+    'workload-keys': optional(
+      path('DIR'),
+      'directory with workload-NAME.pem for the shims started here; that of --tls-cert when left out',
+    ),
     ...clusterOptions,
     ...securityOptions,
   },
@@ -33,8 +37,9 @@ export const agent = defineCommand({
     const server = await startAgent({
       name: settings.node,
       cluster,
-      security: loadSecurity(settings),
+      security: loadSecurity(settings, { role: 'agent', name: settings.node }, log),
       securitySettings: settings,
+      workloadKeys: settings.workloadKeys,
       store: openStore(settings.stateDir),
       criu: settings.criu,
       log,

@@ -55,10 +55,11 @@ const session = z.object({
 /** What operators and agents ask of a proxy. */
 export const proxyContract = defineContract('holdfast-proxy', 1, {
   sessions: {
+    callers: ['agent'],
     request: z.object({ workload: z.string().optional() }),
     reply: z.object({ sessions: z.array(session) }),
   },
-  workloads: { request: empty, reply: z.object({ workloads: z.array(workload) }) },
+  workloads: { callers: ['agent'], request: empty, reply: z.object({ workloads: z.array(workload) }) },
 });
 
 export type WorkloadRow = z.infer<typeof workload>;

@@ -3,6 +3,7 @@ import type { LookupFunction, Socket } from 'node:net';
 import { Client } from 'net-ipc';
 import { type Address, formatAddress } from '../program/address.js';
 import { errorCode, errorText } from '../program/errors.js';
+import type { Identity } from '../program/identity.js';
 import { clientTls, type Security } from '../program/security.js';
 import * as limits from './limits.js';
 import {
@@ -19,8 +20,10 @@ import {
   type Verbs,
 } from './rpc.js';
 
-/** Where a control server is reached. */
-export type ControlTarget = { readonly path: string } | { readonly address: Address; readonly security: Security };
+/** Where a control server is reached, and whose certificate it must have. */
+export type ControlTarget =
+  | { readonly path: string }
+  | { readonly address: Address; readonly security: Security; readonly expect: Identity };
 
 export interface CallOptions<Event> {
   /** 0 waits as long as the connection lives. */
@@ -219,7 +222,7 @@ class ClientConnection {
 function transport(target: ControlTarget): ConstructorParameters<typeof Client>[0] {
   if ('path' in target) return { path: target.path };
   const { host, port } = target.address;
-  const security = clientTls(target.security, 'control', host);
+  const security = clientTls(target.security, 'control', target.expect);
   // net-ipc sends the host as TLS server name, which must not be an IP address: it gets a name, and `lookup` the real host.
   const lookupHost: LookupFunction = (_name, how, done) => lookup(host, how, done);
   const options = { ...security, port, lookup: lookupHost };
@@ -245,7 +248,7 @@ function openError(text: string, cause: unknown): ControlError {
   if (hungUp(cause)) {
     // Whoever is killed at this moment does the same as a server that expects TLS and gets none.
     const why = cause === undefined || cause === null ? '' : ` (${errorText(cause)})`;
-    const advice = 'is it being stopped, or protected in another way?';
+    const advice = 'is it being stopped, protected in another way, or does it not trust our certificate?';
     return new ControlError('unreachable', 'operator', `${text} hung up without an answer${why}: ${advice}`, { cause });
   }
   const advice = 'do both sides use the same --secret-file or certificates?';

@@ -2,7 +2,8 @@ import { createConnection, createServer, type Socket } from 'node:net';
 import { type Connection, Server } from 'net-ipc';
 import type { Address } from '../program/address.js';
 import { errorCode, errorText } from '../program/errors.js';
-import { type Security, serverTls } from '../program/security.js';
+import { mayCall, type Peer, peerText } from '../program/identity.js';
+import { peerOf, renewCertificates, type Security, serverTls } from '../program/security.js';
 import * as limits from './limits.js';
 import {
   type Contract,
@@ -23,7 +24,11 @@ import {
 export type ControlListen = { readonly path: string } | { readonly address: Address; readonly security: Security };
 
 /** The emit function goes to the caller of this request only; after the caller has gone it does nothing. */
-export type Handler<V> = (request: RequestOf<V>, emit: (event: EventOf<V>) => void) => Promise<ReplyOf<V>>;
+export type Handler<V> = (
+  request: RequestOf<V>,
+  emit: (event: EventOf<V>) => void,
+  caller: Peer,
+) => Promise<ReplyOf<V>>;
 export type Handlers<V extends Verbs> = { readonly [Name in keyof V]: Handler<V[Name]> };
 
 export interface ControlServerOptions {
@@ -63,11 +68,14 @@ export async function serveControl<V extends Verbs>(
     retries: 0,
   });
   const sockets = new Set<Socket>();
-  const calls = new Calls(contract, handlers as Handlers<Verbs>);
+  const whoIs = (socket: Socket): Peer =>
+    'path' in listen ? { kind: 'trusted', by: 'file-mode' } : peerOf(socket, listen.security);
+  const calls = new Calls(contract, handlers as Handlers<Verbs>, whoIs);
   ipc.on('connect', (connection, hello: Hello | undefined) => calls.greet(connection, hello));
   ipc.on('message', (message: unknown, connection) => calls.receive(connection, message));
   await start(ipc, place);
   ipc.on('error', () => undefined);
+  if ('security' in listen) renewCertificates(ipc.server, listen.security);
   ipc.server.on(security === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
@@ -160,18 +168,20 @@ function start(ipc: Server, place: Place): Promise<void> {
 class Calls {
   readonly #contract: Contract;
   readonly #handlers: Handlers<Verbs>;
-  readonly #running = new Map<Connection, number>();
+  readonly #whoIs: (socket: Socket) => Peer;
+  readonly #running = new Map<Connection, { calls: number; readonly caller: Peer }>();
   readonly #promises = new Set<Promise<void>>();
 
-  constructor(contract: Contract, handlers: Handlers<Verbs>) {
+  constructor(contract: Contract, handlers: Handlers<Verbs>, whoIs: (socket: Socket) => Peer) {
     this.#contract = contract;
     this.#handlers = handlers;
+    this.#whoIs = whoIs;
   }
 
   greet(connection: Connection, hello: Hello | undefined): void {
     const { name, version } = this.#contract;
     if (hello?.contract === name && hello.version === version) {
-      this.#running.set(connection, 0);
+      this.#running.set(connection, { calls: 0, caller: this.#whoIs(connection.connection) });
       connection.connection.once('close', () => this.#running.delete(connection));
       send(connection, { kind: 'welcome' });
       return;
@@ -184,12 +194,13 @@ class Calls {
 
   receive(connection: Connection, message: unknown): void {
     const call = readCall(message);
-    if (call === undefined || !this.#running.has(connection)) {
+    const running = this.#running.get(connection);
+    if (call === undefined || running === undefined) {
       connection.destroy();
       return;
     }
-    const running = this.#run(connection, call).finally(() => this.#promises.delete(running));
-    this.#promises.add(running);
+    const run = this.#run(connection, running, call).finally(() => this.#promises.delete(run));
+    this.#promises.add(run);
   }
 
   async settled(waitMs: number): Promise<void> {
@@ -201,35 +212,47 @@ class Calls {
     clearTimeout(timer);
   }
 
-  async #run(connection: Connection, { id, verb, body }: { id: number; verb: string; body: unknown }): Promise<void> {
-    const running = this.#running.get(connection) ?? 0;
-    this.#running.set(connection, running + 1);
+  async #run(connection: Connection, running: { calls: number; readonly caller: Peer }, call: Call): Promise<void> {
+    const { id, verb, body } = call;
+    const { caller } = running;
+    running.calls += 1;
     try {
-      if (running >= limits.callsMax) {
+      if (running.calls > limits.callsMax) {
         throw new ControlError('too-many-calls', 'operator', `more than ${limits.callsMax} calls at once`);
       }
-      const request = this.#check(verb, body);
+      const request = this.#check(verb, body, caller);
       const handler = this.#handlers[verb] as Handler<Verb<unknown, unknown, unknown>>;
-      const reply = await handler(request, (event) => send(connection, { kind: 'event', id, body: event }));
+      const reply = await handler(request, (event) => send(connection, { kind: 'event', id, body: event }), caller);
       send(connection, { kind: 'reply', id, body: reply });
     } catch (thrown) {
       send(connection, { kind: 'failed', id, error: toWire(thrown) });
     } finally {
-      if (this.#running.has(connection)) this.#running.set(connection, (this.#running.get(connection) ?? 1) - 1);
+      running.calls -= 1;
     }
   }
 
-  #check(verb: string, body: unknown): unknown {
-    const spec = Object.hasOwn(this.#contract.verbs, verb) ? this.#contract.verbs[verb] : undefined;
-    if (spec === undefined)
-      throw new ControlError('unknown-verb', 'operator', `${this.#contract.name} has no verb ${verb}`);
+  #check(verb: string, body: unknown, caller: Peer): unknown {
+    const { name, verbs } = this.#contract;
+    const spec = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+    if (spec === undefined) throw new ControlError('unknown-verb', 'operator', `${name} has no verb ${verb}`);
+    const { callers = [] } = spec;
+    if (!mayCall(caller, callers)) {
+      const message = `${peerText(caller)} may not call ${verb} of ${name}: it is for ${['operator', ...callers].join(', ')}`;
+      throw new ControlError('not-authorised', 'operator', message);
+    }
     const result = spec.request.safeParse(body);
     if (result.success) return result.data;
     throw new ControlError('bad-request', 'operator', `${verb}: ${firstIssue(result.error)}`);
   }
 }
 
-function readCall(message: unknown): { id: number; verb: string; body: unknown } | undefined {
+interface Call {
+  readonly id: number;
+  readonly verb: string;
+  readonly body: unknown;
+}
+
+function readCall(message: unknown): Call | undefined {
   if (typeof message !== 'object' || message === null || !('kind' in message) || message.kind !== 'call')
     return undefined;
   const { id, verb, body } = message as { id?: unknown; verb?: unknown; body?: unknown };

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { z } from 'zod';
 import { CodedError, type ErrorSource, errorCode, errorText } from '../program/errors.js';
+import type { Role } from '../program/identity.js';
 
 /**
  * The control API that operators' tools speak with shims, proxies and agents: verbs with checked requests and replies.
@@ -11,6 +12,8 @@ export interface Verb<Request, Reply, Event> {
   readonly reply: z.ZodType<Reply>;
   /** What the handler may send to the caller before the reply. */
   readonly event?: z.ZodType<Event>;
+  /** Whose certificates may call it besides operators', who may call everything: nobody's, unless it says so. */
+  readonly callers?: readonly Role[];
 }
 
 export type Verbs = Readonly<Record<string, Verb<unknown, unknown, unknown>>>;

@@ -28,12 +28,15 @@ export class LinkError extends Error {
   }
 }
 
+/** Of OpenSSL, of Node.js, and of the check of a certificate (X509_verify_cert_error_string), which has no prefix. */
+const tlsCodes = /^(ERR_(SSL|TLS)_|CERT_|CRL_|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_|INVALID_|HOSTNAME_|PATH_)/;
+
 /** What an error of a socket means for the link. */
 export function brokenBy(cause: Error & { code?: string; syscall?: string; reason?: string }): LinkError {
   if (cause.syscall === 'connect' || cause.syscall === 'getaddrinfo') {
     return new LinkError('link-unreachable', cause.message, { cause });
   }
-  if (cause.code === 'EPROTO' || cause.code?.startsWith('ERR_SSL_')) {
+  if (cause.code === 'EPROTO' || (cause.code !== undefined && tlsCodes.test(cause.code))) {
     const message = `TLS failed (${cause.reason ?? cause.code}): do both ends use the same secret, or certificates?`;
     return new LinkError('link-tls', message, { cause });
   }

@@ -90,15 +90,29 @@ export async function runPrograms(
   commands: Readonly<Record<string, DefinedCommand>>,
   guide = '',
 ): Promise<void> {
-  const program = prepared(new Command(name), name).description(summary).enablePositionalOptions();
-  addStandardOptions(program, 'Options:');
-  program.configureHelp({ subcommandTerm: (command) => [command.name(), ...command.aliases()].join(', ') });
-  for (const [word, command] of Object.entries(commands)) {
-    const fullName = `${name} ${word}`;
-    command.register(prepared(program.command(word), fullName), fullName);
-  }
-  program.helpCommand('help [command]', 'Prints the help of a command.').addHelpText('after', guide);
+  const program = prepared(new Command(name), name);
+  defineGroup(summary, commands, guide).register(program, name);
   await parse(program);
+}
+
+/** Several commands under one word: `holdfast keys init`, `holdfast keys show`. */
+export function defineGroup(
+  summary: string,
+  commands: Readonly<Record<string, DefinedCommand>>,
+  guide = '',
+): DefinedCommand {
+  return {
+    register(program, name) {
+      program.summary(summary).description(summary).enablePositionalOptions();
+      addStandardOptions(program, 'Options:');
+      program.configureHelp({ subcommandTerm: (command) => [command.name(), ...command.aliases()].join(', ') });
+      for (const [word, command] of Object.entries(commands)) {
+        const fullName = `${name} ${word}`;
+        command.register(prepared(program.command(word), fullName), fullName);
+      }
+      program.helpCommand('help [command]', 'Prints the help of a command.').addHelpText('after', guide);
+    },
+  };
 }
 
 function prepared(command: Command, name: string): Command {
@@ -168,7 +182,7 @@ async function perform<Options extends OptionSet>(
   try {
     const settings = settingsOf(spec.options, flags);
     isJson ||= 'json' in settings && settings.json === true;
-    const log = makeLogger(programName.replace(' ', '-'), settings);
+    const log = makeLogger(programName.replaceAll(' ', '-'), settings);
     life = new Life(log, stops);
     const { serve } = life;
     const exitCode = await spec.main({

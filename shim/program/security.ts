@@ -1,20 +1,22 @@
-import { hkdfSync } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { constants, hkdfSync } from 'node:crypto';
+import type { Server, Socket } from 'node:net';
 import tls from 'node:tls';
 import { ConfigError, option, optional } from './config.js';
-import { errorText } from './errors.js';
-import { flag, path, readTextFile } from './values.js';
+import { type Identity, identityOf, identityText, isExpected, type Peer } from './identity.js';
+import { Keyring, mustBePrivate, read, tls13 } from './keyring.js';
+import type { Logger } from './log.js';
+import { flag, path } from './values.js';
 
 /**
  * How the sockets between parts of Holdfast are protected. Three ways, one of which must be chosen:
  * - a shared secret: TLS 1.3 with an external pre-shared key (RFC 8446 2.2) and a fresh (EC)DHE exchange, so that a leaked
  *   secret does not open recorded traffic;
- * - certificates: TLS 1.3, both sides prove themselves with a certificate of the given authority;
+ * - certificates: TLS 1.3, both sides prove with a certificate of the given authority who they are (identity.ts);
  * - plain text, said in so many words.
  */
 export type Security =
   | { readonly kind: 'secret'; readonly secret: Buffer }
-  | { readonly kind: 'certificates'; readonly cert: string; readonly key: string; readonly ca: string }
+  | { readonly kind: 'certificates'; readonly keyring: Keyring }
   | { readonly kind: 'plaintext' };
 
 /** What a socket is for: each purpose has a key of its own, so that a link cannot be played to a control port. */
@@ -22,9 +24,9 @@ export type SocketPurpose = 'link' | 'control';
 
 export const securityOptions = {
   'secret-file': optional(path(), 'file with the secret shared by all parts; make one with: openssl rand -base64 32'),
-  'tls-cert': optional(path(), 'PEM certificate of this part, instead of a secret'),
-  'tls-key': optional(path(), 'PEM key of --tls-cert'),
-  'tls-ca': optional(path(), 'PEM certificate of the authority that the other part must be signed by'),
+  'tls-cert': optional(path(), 'PEM certificate of this part, instead of a secret; make one with: holdfast keys'),
+  'tls-key': optional(path(), 'PEM key of --tls-cert, where it does not stand in the same file'),
+  'tls-ca': optional(path(), 'PEM certificates of the authorities that other parts must be signed by'),
   'insecure-plaintext': option(flag(), 'false', 'no encryption and no authentication; for trials on one machine'),
 } as const;
 
@@ -39,43 +41,32 @@ export interface SecuritySettings {
 /** A passphrase short enough to guess would be the weakest part: the key derivation below does not slow guessing down. */
 const secretCharactersMin = 32;
 
-/** @throws {ConfigError} when nothing, or more than one way, is chosen; when a file cannot be used */
-export function loadSecurity(settings: SecuritySettings): Security {
+/**
+ * @param own who the certificate must be of: a part with somebody else's would be refused by all others
+ * @param log told of certificates that are taken up later
+ * @throws {ConfigError} when nothing, or more than one way, is chosen; when a file cannot be used
+ */
+export function loadSecurity(settings: SecuritySettings, own?: Identity, log?: Logger): Security {
   const certificateFiles = [settings.tlsCert, settings.tlsKey, settings.tlsCa];
   const hasCertificates = certificateFiles.some((file) => file !== undefined);
   const chosen = [settings.secretFile !== undefined, hasCertificates, settings.insecurePlaintext].filter(Boolean);
   if (chosen.length !== 1) {
     const fault = chosen.length === 0 ? 'sockets are not protected' : 'sockets are protected in more than one way';
-    const ways = '--secret-file, or --tls-cert with --tls-key and --tls-ca, or --insecure-plaintext';
+    const ways = '--secret-file, or --tls-cert with --tls-ca, or --insecure-plaintext';
     throw new ConfigError('bad-option', `${fault}: choose one of ${ways}`);
   }
   if (settings.secretFile !== undefined) return { kind: 'secret', secret: readSecret(settings.secretFile) };
   if (!hasCertificates) return { kind: 'plaintext' };
   const { tlsCert, tlsKey, tlsCa } = settings;
-  if (tlsCert === undefined || tlsKey === undefined || tlsCa === undefined) {
-    throw new ConfigError('bad-option', '--tls-cert, --tls-key and --tls-ca belong together: one of them is missing');
+  if (tlsCert === undefined || tlsCa === undefined) {
+    throw new ConfigError('bad-option', '--tls-cert and --tls-ca belong together: one of them is missing');
   }
-  const security: Security = {
-    kind: 'certificates',
-    cert: readFor('--tls-cert', tlsCert),
-    key: readFor('--tls-key', tlsKey),
-    ca: readFor('--tls-ca', tlsCa),
-  };
-  try {
-    tls.createSecureContext(security);
-  } catch (cause) {
-    throw new ConfigError('bad-option', `--tls-cert, --tls-key, --tls-ca cannot be used: ${errorText(cause)}`, {
-      cause,
-    });
-  }
-  return security;
+  return { kind: 'certificates', keyring: new Keyring({ cert: tlsCert, key: tlsKey ?? tlsCert, ca: tlsCa }, own, log) };
 }
 
 function readSecret(file: string): Buffer {
-  const secret = readFor('--secret-file', file).trim();
-  if ((statSync(file).mode & 0o007) !== 0) {
-    throw new ConfigError('bad-option', `--secret-file: ${file} can be read by everybody: chmod 600 ${file}`);
-  }
+  const secret = read('--secret-file', file).trim();
+  mustBePrivate(file, '--secret-file');
   if (secret.length < secretCharactersMin) {
     const advice = `make one with: openssl rand -base64 32 > ${file}`;
     throw new ConfigError(
@@ -86,17 +77,14 @@ function readSecret(file: string): Buffer {
   return Buffer.from(secret);
 }
 
-function readFor(optionName: string, file: string): string {
-  try {
-    return readTextFile(file);
-  } catch (cause) {
-    throw new ConfigError('bad-option', `${optionName}: ${file} cannot be read: ${errorText(cause)}`, { cause });
-  }
-}
-
 /** AES first where the processor helps, else ChaCha; both are SHA-256 suites, which OpenSSL demands of external keys. */
 const pskCiphers = 'TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256';
-const tls13 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
+
+/**
+ * Every connection proves itself anew. A session ticket would let a peer back in on a certificate that is no longer trusted;
+ * without tickets OpenSSL keeps sessions in a cache, which Node.js switches off.
+ */
+const noTickets = { secureOptions: constants.SSL_OP_NO_TICKET } as const;
 
 function pskIdentity(purpose: SocketPurpose): string {
   return `holdfast ${purpose} 1`;
@@ -106,7 +94,7 @@ function pskKey(secret: Buffer, purpose: SocketPurpose): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, 'holdfast', pskIdentity(purpose), 32));
 }
 
-/** Options for `tls.createServer`, or undefined for plain text (use `net`). */
+/** Options for `tls.createServer`, or undefined for plain text (use `net`). With certificates see also `renewCertificates`. */
 export function serverTls(security: Security, purpose: SocketPurpose): tls.TlsOptions | undefined {
   switch (security.kind) {
     case 'plaintext':
@@ -116,20 +104,52 @@ export function serverTls(security: Security, purpose: SocketPurpose): tls.TlsOp
       const identity = pskIdentity(purpose);
       return {
         ...tls13,
+        ...noTickets,
         ciphers: pskCiphers,
         pskCallback: (_socket, presented) => (presented === identity ? key : null),
       };
     }
     case 'certificates':
-      return { ...tls13, ...material(security), requestCert: true, rejectUnauthorized: true };
+      return { ...certificateTls(security.keyring), requestCert: true, rejectUnauthorized: true };
   }
 }
 
+/** A server made with `serverTls` uses from now on, for each new connection, what stands in the certificate files then. */
+export function renewCertificates(server: Server, security: Security): void {
+  if (security.kind !== 'certificates' || !(server instanceof tls.Server)) return;
+  const { keyring } = security;
+  let used = keyring.current();
+  // Before the listener of tls.Server itself, which takes the context that the server has at that moment.
+  server.prependListener('connection', () => {
+    const current = keyring.current();
+    if (current === used) return;
+    used = current;
+    server.setSecureContext(certificateTls(keyring));
+  });
+}
+
+function certificateTls(keyring: Keyring): tls.SecureContextOptions {
+  const { cert, key, ca } = keyring.current();
+  return { ...tls13, ...noTickets, cert, key, ca };
+}
+
+/** Who is at the other end of a connection that was accepted with `serverTls`, after its handshake. */
+export function peerOf(socket: Socket, security: Security): Peer {
+  if (security.kind !== 'certificates') return { kind: 'trusted', by: security.kind };
+  const certificate = socket instanceof tls.TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  const identity = identityOf(certificate?.subjectAltName);
+  return identity === undefined ? { kind: 'nameless' } : { kind: 'certified', identity };
+}
+
 /**
- * Options for `tls.connect`, or undefined for plain text (use `net`).
- * @param host name or address that the certificate of the other side must carry; a secret needs none
+ * Options for `tls.connect`, or undefined for plain text (use `net`). To be asked for anew for each connection.
+ * @param expected who must be at the other side, where certificates tell
  */
-export function clientTls(security: Security, purpose: SocketPurpose, host: string): tls.ConnectionOptions | undefined {
+export function clientTls(
+  security: Security,
+  purpose: SocketPurpose,
+  expected: Identity,
+): tls.ConnectionOptions | undefined {
   switch (security.kind) {
     case 'plaintext':
       return undefined;
@@ -142,18 +162,23 @@ export function clientTls(security: Security, purpose: SocketPurpose, host: stri
         pskCallback: () => ({ psk, identity }),
         // Called only when the server proved itself with a certificate instead of the key; any authority could have
         // signed that, so it proves nothing here.
-        checkServerIdentity: () => new Error('the other side does not know the shared secret'),
+        checkServerIdentity: () => wrongServer('the other side does not know the shared secret'),
       };
     }
     case 'certificates':
       return {
-        ...tls13,
-        ...material(security),
-        checkServerIdentity: (_name, cert) => tls.checkServerIdentity(host, cert),
+        secureContext: security.keyring.current().context,
+        checkServerIdentity: (_host, { subjectaltname }) => {
+          const found = identityOf(subjectaltname);
+          if (found !== undefined && isExpected(expected, found)) return undefined;
+          const other = found === undefined ? 'a certificate without a role' : identityText(found);
+          return wrongServer(`the other side is ${other}, expected was ${identityText(expected)}`);
+        },
       };
   }
 }
 
-function material(security: { cert: string; key: string; ca: string }): { cert: string; key: string; ca: string } {
-  return { cert: security.cert, key: security.key, ca: security.ca };
+/** Sorted with the errors of TLS by its code. */
+function wrongServer(message: string): Error {
+  return Object.assign(new Error(message), { code: 'ERR_TLS_WRONG_SERVER' });
 }

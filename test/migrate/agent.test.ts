@@ -66,7 +66,10 @@ async function installation(t: Test) {
     node: keyof typeof nodes,
     verb: Name,
     request: RequestOf<AgentVerbs[Name]>,
-  ) => callControl(agentContract, { address: nodes[node].agent, security }, verb, request, { timeoutMs: 0 });
+  ) =>
+    callControl(agentContract, { address: nodes[node].agent, security, expect: { role: 'agent' } }, verb, request, {
+      timeoutMs: 0,
+    });
   const run = async (t: Test, name: string, command: string[]) => {
     const started = await ask('node-a', 'run', {
       name,

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import net, { type AddressInfo, type Socket } from 'node:net';
+import tls from 'node:tls';
 import { pino } from 'pino';
 import type { BackendEvents, SessionView } from '../../proxy/backend/session.js';
 import type { HoldBudgets } from '../../proxy/hold.js';
@@ -11,8 +12,10 @@ import type { Backend } from '../../proxy/workload.js';
 import { Dialer } from '../../shim/dialer.js';
 import { decodeResumeOk, defaultLimits, frameTypes, type LinkLimits, tokenBytes } from '../../shim/link/index.js';
 import { DriverListener } from '../../shim/listener.js';
+import { clientTls, type Security } from '../../shim/program/security.js';
 
 const log = pino({ level: 'silent' });
+const plaintext: Security = { kind: 'plaintext' };
 
 /** A database side in memory: keeps what it is given, says what the test makes it say. */
 export class MemoryDatabase implements Backend {
@@ -81,6 +84,7 @@ export interface GateOptions {
   readonly limits?: Partial<ProxyLimits>;
   readonly linkLimits?: Partial<LinkLimits>;
   readonly budgets?: Partial<HoldBudgets>;
+  readonly security?: Security;
 }
 
 /** A proxy on loopback, with databases in memory. */
@@ -111,7 +115,7 @@ export class Gate {
       registry: this.registry,
       limits,
       linkLimits: this.linkLimits,
-      tls: undefined,
+      security: options.security ?? plaintext,
       log,
     });
   }
@@ -138,7 +142,12 @@ export class TestShim {
 
   constructor(
     target: { port: number },
-    options: { workload?: string; linkLimits?: Partial<LinkLimits>; connectWaitMs?: number } = {},
+    options: {
+      workload?: string;
+      linkLimits?: Partial<LinkLimits>;
+      connectWaitMs?: number;
+      security?: Security;
+    } = {},
   ) {
     this.#drivers = new DriverListener({ connectWaitMs: options.connectWaitMs ?? 10_000, lingerMs: 200 }, log);
     this.dialer = new Dialer({
@@ -146,7 +155,11 @@ export class TestShim {
       newInstance: randomUUID,
       target: { host: '127.0.0.1', port: target.port },
       connect: (to, connected) => {
-        const socket = net.connect(to).once('connect', connected);
+        const secured = clientTls(options.security ?? plaintext, 'link', { role: 'proxy' });
+        const socket =
+          secured === undefined
+            ? net.connect(to).once('connect', connected)
+            : tls.connect({ ...to, ...secured }).once('secureConnect', connected);
         this.wires.push(socket);
         this.#watch(socket);
         return socket;
@@ -175,7 +188,10 @@ export class TestShim {
 
   /** Breaks the present link the hard way. */
   cut(): void {
-    this.wires.at(-1)?.resetAndDestroy();
+    const wire = this.wires.at(-1);
+    // Node.js does not reset TLS sockets.
+    if (wire instanceof tls.TLSSocket) wire.destroy(new Error('cut'));
+    else wire?.resetAndDestroy();
   }
   async stop(): Promise<void> {
     await this.dialer.stop();

@@ -9,14 +9,18 @@ import { ControlError, defineContract } from '../../../shim/control/rpc.js';
 import { callControl, connectControl } from '../../../shim/control/rpc-client.js';
 import { type ControlListen, type ControlServerOptions, serveControl } from '../../../shim/control/rpc-server.js';
 import { CodedError } from '../../../shim/program/errors.js';
+import { peerText } from '../../../shim/program/identity.js';
+import { Keyring } from '../../../shim/program/keyring.js';
 import type { Security } from '../../../shim/program/security.js';
+import { makeKeys } from '../program/certificates.js';
 
 const contract = defineContract('test', 1, {
   add: { request: z.object({ a: z.number(), b: z.number() }), reply: z.object({ sum: z.number() }) },
   countTo: { request: z.object({ to: z.number() }), reply: z.null(), event: z.object({ at: z.number() }) },
   fail: { request: z.object({ how: z.enum(['coded', 'plain', 'string', 'bad-reply']) }), reply: z.null() },
   hang: { request: z.object({}), reply: z.null() },
-  echo: { request: z.string(), reply: z.string() },
+  echo: { request: z.string(), reply: z.string(), callers: ['agent'] },
+  whoAmI: { request: z.null(), reply: z.string(), callers: ['agent', 'proxy', 'workload'] },
 });
 
 const secret: Security = { kind: 'secret', secret: Buffer.from('a secret of at least thirty-two characters') };
@@ -55,6 +59,7 @@ async function serve<Listen extends ControlListen>(t: Test, listen: Listen, opti
         return null;
       },
       echo: async (text) => text,
+      whoAmI: async (_request, _emit, caller) => peerText(caller),
     },
     listen,
     options,
@@ -66,7 +71,7 @@ async function serve<Listen extends ControlListen>(t: Test, listen: Listen, opti
   return {
     server,
     release,
-    target: 'path' in listen ? listen : { ...listen, address: { ...loopback, port: server.port } },
+    target: { ...listen, address: { ...loopback, port: server.port }, expect: { role: 'proxy' } as const },
   };
 }
 
@@ -80,6 +85,59 @@ t.test('a call is answered, over a Unix socket and over TCP with each kind of se
     const { target } = await serve(t, listen);
     t.same(await callControl(contract, target, 'add', { a: 2, b: 3 }), { sum: 5 });
   }
+});
+
+t.test('each caller may do what its certificate allows: operators everything, others what a verb says', async (t) => {
+  const keys = await makeKeys(t, 'proxy', 'agent', 'operator:alice', 'workload:orders');
+  const { target } = await serve(t, { address: loopback, security: keys.security('proxy') });
+  const as = (who: string) => ({ ...target, security: keys.security(who) });
+  const add = (who: string) => callControl(contract, as(who), 'add', { a: 2, b: 3 });
+  t.same(await add('operator:alice'), { sum: 5 });
+  for (const who of ['agent', 'proxy', 'workload:orders']) {
+    await t.rejects(add(who), {
+      code: 'not-authorised',
+      message: `${who} may not call add of test: it is for operator`,
+    });
+  }
+  t.equal(await callControl(contract, as('agent'), 'echo', 'hello'), 'hello');
+  t.equal(await callControl(contract, as('operator:alice'), 'echo', 'hello'), 'hello');
+  await t.rejects(callControl(contract, as('workload:orders'), 'echo', 'hello'), {
+    code: 'not-authorised',
+    message: 'workload:orders may not call echo of test: it is for operator, agent',
+  });
+  t.equal(await callControl(contract, as('workload:orders'), 'whoAmI', null), 'workload:orders');
+  t.equal(await callControl(contract, as('operator:alice'), 'whoAmI', null), 'operator:alice');
+});
+
+t.test('handlers learn who calls: by certificate, or by what the caller is trusted for', async (t) => {
+  const path = await serve(t, { path: socketPath(t) });
+  t.equal(await callControl(contract, path.target, 'whoAmI', null), 'a peer trusted by file-mode');
+  const tcp = await serve(t, { address: loopback, security: secret });
+  t.equal(await callControl(contract, tcp.target, 'whoAmI', null), 'a peer trusted by secret');
+});
+
+t.test('a server with the certificate of another role is not spoken to', async (t) => {
+  const keys = await makeKeys(t, 'agent', 'operator');
+  const { target } = await serve(t, { address: loopback, security: keys.security('agent') });
+  await t.rejects(connectControl(contract, { ...target, security: keys.security('operator') }), {
+    code: 'not-authorised',
+    message: /the other side is agent, expected was proxy/,
+  });
+});
+
+t.test('a caller of another authority, or without a certificate, is not answered', async (t) => {
+  const [keys, strange] = [await makeKeys(t, 'proxy'), await makeKeys(t, 'operator')];
+  const { target, server } = await serve(t, { address: loopback, security: keys.security('proxy') });
+  const files = { cert: strange.file('operator'), key: strange.file('operator'), ca: keys.ca };
+  const stranger: Security = { kind: 'certificates', keyring: new Keyring(files) };
+  await t.rejects(connectControl(contract, { ...target, security: stranger }), {
+    code: 'unreachable',
+    message: /not trust our certificate/,
+  });
+  await t.rejects(connectControl(contract, { ...target, security: secret }), {
+    code: /^(not-authorised|unreachable)$/,
+  });
+  t.equal(server.connections, 0);
 });
 
 t.test('only the owner may connect to a Unix socket', async (t) => {
@@ -206,7 +264,11 @@ t.test('close does not wait for ever for an other end that is frozen', async (t)
   t.teardown(() => forwarder.close());
   const address = forwarder.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  const client = await connectControl(contract, { address: { host: '127.0.0.1', port }, security: plaintext });
+  const client = await connectControl(contract, {
+    address: { host: '127.0.0.1', port },
+    security: plaintext,
+    expect: { role: 'proxy' },
+  });
   await client.close();
   t.pass('closed');
 });

@@ -1,48 +1,53 @@
-/** An authority, a certificate of it for localhost and 127.0.0.1, and a stranger signed by itself. Made with openssl for these tests; they protect nothing. */
-export const caCert = `-----BEGIN CERTIFICATE-----
-MIIBmzCCAUGgAwIBAgIUZgtaIULz7sE87xT1UFVnn7zRBeAwCgYIKoZIzj0EAwIw
-IjEgMB4GA1UEAwwXaG9sZGZhc3QgdGVzdCBhdXRob3JpdHkwIBcNMjYxMTIyMTEz
-NTAwWhgPMjEyNjEwMjkxMTM1MDBaMCIxIDAeBgNVBAMMF2hvbGRmYXN0IHRlc3Qg
-YXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEJ66MLSvrTnpv9NJ8
-zW8wFX7fkn2PBAj2X/Lnbj9wWNMo0X7hEtOB+v23Hf8cswj/DfZaBUhwFaX7RkFp
-yK9dqaNTMFEwHQYDVR0OBBYEFCKRKyjD15Agv94DEpl1RdfAyzKHMB8GA1UdIwQY
-MBaAFCKRKyjD15Agv94DEpl1RdfAyzKHMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZI
-zj0EAwIDSAAwRQIgfTUAn8XfKWUtwYfXgStwPWGAr/RdaUocGM3fSAUtpQkCIQCS
-V5bxGRnWGOE1yR6r6797NvLH1q6OMU+YgKsdbKlaxw==
------END CERTIFICATE-----`;
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { KeyDirectory } from '../../../migrate/keys/directory.js';
+import { type Identity, keyFileName, parseIdentity } from '../../../shim/program/identity.js';
+import { Keyring } from '../../../shim/program/keyring.js';
+import type { Security } from '../../../shim/program/security.js';
 
-export const partCert = `-----BEGIN CERTIFICATE-----
-MIIBkzCCATmgAwIBAgIUTZWesApvPsZST6FburPtSlsODgcwCgYIKoZIzj0EAwIw
-IjEgMB4GA1UEAwwXaG9sZGZhc3QgdGVzdCBhdXRob3JpdHkwIBcNMjYxMTIyMTEz
-NTAxWhgPMjEyNjEwMjkxMTM1MDFaMA8xDTALBgNVBAMMBHBhcnQwWTATBgcqhkjO
-PQIBBggqhkjOPQMBBwNCAATYRIvmXzl/8TJrIaMFhoqhD58Mb1DJgb9+y5/DsBQD
-nG/XmOJbWAr+N3jsrzzw4w4yWk8ToafWIYBf69lugZm/o14wXDAaBgNVHREEEzAR
-hwR/AAABgglsb2NhbGhvc3QwHQYDVR0OBBYEFFrejoffKBH2KFCz7Xw9tZjrRKZX
-MB8GA1UdIwQYMBaAFCKRKyjD15Agv94DEpl1RdfAyzKHMAoGCCqGSM49BAMCA0gA
-MEUCIQCahbgVSSx9TpvWj0hkDr9iKnPaYyQmYRcQniVs/ueWawIgFSywwCLSYYjC
-/BjTpzKtWmnqvyv6xg9VcMsz3kmkYF4=
------END CERTIFICATE-----`;
+/** A private authority in a directory of its own, and certificates of it, made for one test. */
+export class TestKeys {
+  readonly directory = mkdtempSync(join(tmpdir(), 'hf-keys-'));
+  readonly keys = new KeyDirectory(this.directory);
 
-export const partKey = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgYdXBDGT40ggSmD1i
-PXJz79SXLpcPvcaNIU3KBiCiQqihRANCAATYRIvmXzl/8TJrIaMFhoqhD58Mb1DJ
-gb9+y5/DsBQDnG/XmOJbWAr+N3jsrzzw4w4yWk8ToafWIYBf69lugZm/
------END PRIVATE KEY-----`;
+  file(who: string): string {
+    return join(this.directory, keyFileName(identity(who)));
+  }
+  get ca(): string {
+    return join(this.directory, 'ca.pem');
+  }
 
-export const strangerCert = `-----BEGIN CERTIFICATE-----
-MIIBjjCCATSgAwIBAgIUKdnB21BTsBUEXSugiVjjcoKZ3RUwCgYIKoZIzj0EAwIw
-EzERMA8GA1UEAwwIc3RyYW5nZXIwIBcNMjYxMTIyMTEzNTAxWhgPMjEyNjEwMjkx
-MTM1MDFaMBMxETAPBgNVBAMMCHN0cmFuZ2VyMFkwEwYHKoZIzj0CAQYIKoZIzj0D
-AQcDQgAEP0QQucB+DZqdX9VUrciOi6Q/UKP85V+l53vnjbFKMpY7TAlkrZshRIdt
-EmeImkIxF/CBT7TeYGCWP7H7BrZDWaNkMGIwHQYDVR0OBBYEFG6CFv/MP9Hc+ZLy
-jHl03kJwrnLWMB8GA1UdIwQYMBaAFG6CFv/MP9Hc+ZLyjHl03kJwrnLWMA8GA1Ud
-EwEB/wQFMAMBAf8wDwYDVR0RBAgwBocEfwAAATAKBggqhkjOPQQDAgNIADBFAiBG
-3wJ4stReE4Uumku8Qd1ohxXCSkO7b1HszGMX8QDIVgIhAP60chPvPrnQL/0AocSm
-HbpY+TLuGnxWfKUY0s2KXWwV
------END CERTIFICATE-----`;
+  /** Command-line flags of a part. */
+  flags(who: string): readonly string[] {
+    return ['--tls-cert', this.file(who), '--tls-ca', this.ca];
+  }
 
-export const strangerKey = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGkZ1DvZ6fz7WNMmf
-9951xlQmZDvDpe1hjjG8lQeJi3OhRANCAAQ/RBC5wH4Nmp1f1VStyI6LpD9Qo/zl
-X6Xne+eNsUoyljtMCWStmyFEh20SZ4iaQjEX8IFPtN5gYJY/sfsGtkNZ
------END PRIVATE KEY-----`;
+  security(who: string): Security {
+    return { kind: 'certificates', keyring: new Keyring({ cert: this.file(who), key: this.file(who), ca: this.ca }) };
+  }
+
+  /** Files as they are on another host: what changes here has to be copied there. */
+  copyTo(directory: string, who: string): { cert: string; key: string; ca: string } {
+    const cert = join(directory, keyFileName(identity(who)));
+    const ca = join(directory, 'ca.pem');
+    copyFileSync(this.file(who), cert);
+    copyFileSync(this.ca, ca);
+    return { cert, key: cert, ca };
+  }
+}
+
+export async function makeKeys(t: Test, ...who: readonly string[]): Promise<TestKeys> {
+  const made = new TestKeys();
+  t.teardown(() => rmSync(made.directory, { recursive: true }));
+  await made.keys.init();
+  await made.keys.issue(who.map(identity), 30, false);
+  return made;
+}
+
+export function identity(who: string): Identity {
+  const found = parseIdentity(who);
+  if (found === undefined) throw new Error(`${who} is no identity`);
+  return found;
+}
