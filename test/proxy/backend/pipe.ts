@@ -24,7 +24,11 @@ export interface PipeOptions {
   readonly watch?: (from: 'driver' | 'database', bytes: Buffer, session: BackendSession) => void;
 }
 
-export async function pipe(t: Test, address: DatabaseAddress, options: PipeOptions = {}): Promise<Pipe> {
+export async function pipe(
+  t: Pick<Test, 'teardown'>,
+  address: DatabaseAddress,
+  options: PipeOptions = {},
+): Promise<Pipe> {
   const sessions: BackendSession[] = [];
   const receivers: BackendEvents[] = [];
   const cut = options.chunk ?? ((bytes: Buffer) => [bytes]);
