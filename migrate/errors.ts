@@ -9,6 +9,7 @@ export type MoveErrorCode =
   | 'workload-ended'
   | 'move-in-progress'
   | 'unknown-move'
+  | 'not-held'
   // Who cannot be reached.
   | 'agent-unreachable'
   | 'proxy-unreachable'

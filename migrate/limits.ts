@@ -18,3 +18,5 @@ export const environmentMax = 1_000;
 export const ghostBytesMax = 256 * 1_048_576;
 /** How often process states are looked at while waiting for one: the kernel does not announce them to strangers. */
 export const pollMs = 2;
+/** Characters of the names under which an operator is told to a proxy. */
+export const actorCharactersMax = 128;

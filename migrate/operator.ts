@@ -1,4 +1,5 @@
-import type { WorkloadRow } from '../proxy/control/contract.js';
+import { hostname, userInfo } from 'node:os';
+import type { Asker, WorkloadRow } from '../proxy/control/contract.js';
 import type { EventOf, ReplyOf, RequestOf } from '../shim/control/rpc.js';
 import { type CallOptions, type ControlClient, connectControl } from '../shim/control/rpc-client.js';
 import { errorCode } from '../shim/program/errors.js';
@@ -6,6 +7,7 @@ import { loadSecurity, type Security, type SecuritySettings, securityOptions } f
 import { agentAddress, type Cluster, clusterOptions, loadCluster } from './cluster.js';
 import { type AgentVerbs, agentContract, type WorkloadInfo } from './contract.js';
 import { MoveError } from './errors.js';
+import { actorCharactersMax } from './limits.js';
 import { ProxyView } from './proxy.js';
 
 export const operatorOptions = { ...clusterOptions, ...securityOptions } as const;
@@ -100,6 +102,21 @@ export class Operator {
       const hint = errorCode(cause) === 'unreachable' ? ', is it running?' : '';
       throw MoveError.noAnswer('agent-unreachable', `agent of ${node}${hint}`, cause);
     }
+  }
+}
+
+/** Who gives the command, for audit logs: the account behind sudo, where that is how one becomes root. */
+export function whoAsks(): Asker {
+  const user = process.env.SUDO_USER || accountName();
+  return { user: user.slice(0, actorCharactersMax), host: hostname().slice(0, actorCharactersMax) };
+}
+
+/** An account that is in no list (a container with a number for a user) has only that number. */
+function accountName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? 'unknown');
   }
 }
 

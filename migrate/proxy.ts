@@ -1,6 +1,8 @@
-import { proxyContract, type SessionRow, type WorkloadRow } from '../proxy/control/contract.js';
+import { type HoldRow, proxyContract, type SessionRow, type WorkloadRow } from '../proxy/control/contract.js';
+import type { ReplyOf, RequestOf } from '../shim/control/rpc.js';
 import { type ControlTarget, callControl } from '../shim/control/rpc-client.js';
 import type { Address } from '../shim/program/address.js';
+import { errorCode, errorText } from '../shim/program/errors.js';
 import type { Security } from '../shim/program/security.js';
 import { MoveError } from './errors.js';
 
@@ -10,7 +12,11 @@ export interface Life {
   readonly instance: string;
 }
 
-/** What moves ask of the proxy. */
+type Verbs = (typeof proxyContract)['verbs'];
+/** The workload an operator decides about, and who decides. */
+export type Wanted = RequestOf<Verbs['pinHold']>;
+
+/** What moves and operators ask of the proxy. */
 export class ProxyView {
   readonly #target: ControlTarget;
 
@@ -20,7 +26,7 @@ export class ProxyView {
 
   /** @throws {MoveError} proxy-unreachable, not-authorised */
   async workloads(): Promise<readonly WorkloadRow[]> {
-    return this.#ask(async () => (await callControl(proxyContract, this.#target, 'workloads', {})).workloads);
+    return (await this.#call('workloads', {})).workloads;
   }
 
   /**
@@ -34,15 +40,35 @@ export class ProxyView {
   /** Of one life of a workload, or of all. @throws {MoveError} proxy-unreachable, not-authorised */
   async sessions(life?: Life): Promise<readonly SessionRow[]> {
     const request = life === undefined ? {} : { workload: life.name };
-    const ask = () => callControl(proxyContract, this.#target, 'sessions', request);
-    const { sessions } = await this.#ask(ask);
+    const { sessions } = await this.#call('sessions', request);
     return sessions.filter(({ instance }) => life === undefined || instance === life.instance);
   }
 
-  async #ask<T>(question: () => Promise<T>): Promise<T> {
+  /** @throws {MoveError} proxy-unreachable, not-authorised */
+  async holds(): Promise<readonly HoldRow[]> {
+    return (await this.#call('holds', {})).holds;
+  }
+
+  /** @throws {MoveError} unknown-workload, not-held, proxy-unreachable, not-authorised; the same for those that follow */
+  extendHold(request: RequestOf<Verbs['extendHold']>): Promise<ReplyOf<Verbs['extendHold']>> {
+    return this.#call('extendHold', request);
+  }
+  pinHold(request: Wanted): Promise<ReplyOf<Verbs['pinHold']>> {
+    return this.#call('pinHold', request);
+  }
+  unpinHold(request: Wanted): Promise<ReplyOf<Verbs['unpinHold']>> {
+    return this.#call('unpinHold', request);
+  }
+  releaseHold(request: RequestOf<Verbs['releaseHold']>): Promise<ReplyOf<Verbs['releaseHold']>> {
+    return this.#call('releaseHold', request);
+  }
+
+  async #call<Name extends keyof Verbs>(verb: Name, request: RequestOf<Verbs[Name]>): Promise<ReplyOf<Verbs[Name]>> {
     try {
-      return await question();
+      return await callControl(proxyContract, this.#target, verb, request);
     } catch (cause) {
+      const code = errorCode(cause);
+      if (code === 'unknown-workload' || code === 'not-held') throw new MoveError(code, errorText(cause), { cause });
       throw MoveError.noAnswer('proxy-unreachable', 'the proxy', cause);
     }
   }

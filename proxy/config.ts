@@ -1,16 +1,26 @@
 import { linkOptions } from '../shim/config.js';
 import { option, optional, required } from '../shim/program/config.js';
 import { securityOptions } from '../shim/program/security.js';
-import { address, count, duration, path, size } from '../shim/program/values.js';
+import { address, choice, count, duration, list, path, size, text } from '../shim/program/values.js';
+import { holdRules } from './policy/options.js';
+import { endings } from './policy/rules.js';
+
+const holdOptions = {
+  'hold-transaction': option(duration(), '15m', 'how long sessions with a transaction open are held without a link'),
+  'hold-call': option(duration(), '15m', 'how long sessions with a call in flight are held without a link'),
+  'hold-idle': option(duration(), '5m', 'how long all others are held without a link'),
+  'hold-at-end': option(choice(...endings), 'close', 'what happens then; close lets the database roll back'),
+  'hold-warn': option(list(duration()), '5m,1m', 'with how much time left somebody is warned, in log and audit log'),
+  'hold-owner': optional(text('NAME'), 'who decides about holds, for those who read lists and the audit log'),
+  'hold-rules': option(holdRules(), '[]', 'the same for some services and users; a list in the file of --config'),
+} as const;
 
 export const proxyOptions = {
   database: required(address(), "the database's listener; services are named by the drivers"),
   listen: option(address(), '0.0.0.0:7400', 'where shims bring their links'),
   'control-listen': option(address(), '127.0.0.1:7401', 'where operators and agents ask; port 0 takes a free one'),
   'control-socket': optional(path(), 'Unix socket for the same, instead of --control-listen'),
-  'hold-transaction': option(duration(), '15m', 'how long sessions with a transaction open are held without a link'),
-  'hold-call': option(duration(), '15m', 'how long sessions with a call in flight are held without a link'),
-  'hold-idle': option(duration(), '5m', 'how long all others are held without a link'),
+  ...holdOptions,
   'workloads-max': option(count(1, 100_000), '4096', 'most applications served at one time'),
   'memory-workload': option(size(), '64MiB', 'most bytes kept of one application and direction'),
   'memory-process': option(size(), '512MiB', 'most bytes kept of all applications and one direction'),

@@ -16,7 +16,12 @@ export interface ProxyLimits {
   readonly pieceBytes: number;
   /** A link that is not read because of these bounds is read for one piece this often. */
   readonly trickleMs: number;
+  /** Requests to extend a hold that are remembered, so that one that is repeated is not granted twice. */
+  readonly extendRequestsMax: number;
 }
+
+/** Sessions named in one line of the audit log: it must stay one that tools can read. */
+export const auditSessionsMax = 1_000;
 
 export const defaultProxyLimits: ProxyLimits = {
   workloadsMax: 4096,
@@ -27,4 +32,13 @@ export const defaultProxyLimits: ProxyLimits = {
   processBytesMax: 512 * 1024 * 1024,
   pieceBytes: 64 * 1024,
   trickleMs: 1_000,
+  extendRequestsMax: 64,
 };
+
+/** Longest time by which a hold can be extended in one go: 30 days. */
+export const extendMsMax = 30 * 86_400_000;
+/** Characters of a name or a reason that an operator's command tells. */
+export const actorCharactersMax = 128;
+export const reasonCharactersMax = 512;
+/** Rules of holds in the options. */
+export const holdRulesMax = 1_000;

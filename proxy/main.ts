@@ -4,12 +4,14 @@ import { linkLimits } from '../shim/config.js';
 import { tokenBytes } from '../shim/link/index.js';
 import { runProgram } from '../shim/program/run.js';
 import { loadSecurity } from '../shim/program/security.js';
+import { noAudit } from './audit/entry.js';
 import { defaultBackendLimits } from './backend/limits.js';
 import { BackendSession } from './backend/session.js';
 import { proxyOptions } from './config.js';
 import { serveProxyControl } from './control/server.js';
 import { defaultProxyLimits } from './limits.js';
 import { LinkListener } from './listener.js';
+import { policyOf } from './policy/options.js';
 import { Registry } from './registry.js';
 
 await runProgram({
@@ -42,11 +44,8 @@ await runProgram({
     const registry = new Registry({
       limits,
       linkLimits: linkLimits(settings),
-      budgets: {
-        inTransactionMs: settings.holdTransaction,
-        inCallMs: settings.holdCall,
-        idleMs: settings.holdIdle,
-      },
+      policy: policyOf(settings),
+      audit: noAudit,
       log,
       now,
       newToken: () => randomBytes(tokenBytes),

@@ -1,13 +1,19 @@
-import type { Cancel, Clock, Resume, Verdict } from '../shim/link/index.js';
+import type { Clock, Resume, Verdict } from '../shim/link/index.js';
 import { type LinkSocket, systemClock } from '../shim/link/socket.js';
-import { type HoldBudgets, holdBudgetMs } from './hold.js';
+import type { Audit, AuditActor } from './audit/entry.js';
+import { auditSession, auditSessions, subjectOf } from './audit/subject.js';
+import { HoldError } from './errors.js';
+import type { HoldState } from './hold.js';
+import { Holds } from './holds.js';
 import type { ProxyLimits } from './limits.js';
 import { type Memory, openMemory } from './memory.js';
-import { Workload, type WorkloadParts } from './workload.js';
+import type { HoldPolicy } from './policy/rules.js';
+import { isOver, Workload, type WorkloadParts, type WorkloadWatcher } from './workload.js';
 
 export interface RegistryOptions extends Omit<WorkloadParts, 'memory'> {
   readonly limits: ProxyLimits;
-  readonly budgets: HoldBudgets;
+  readonly policy: HoldPolicy;
+  readonly audit: Audit;
   /** Timers of the holds; the runtime's when left out. */
   readonly clock?: Clock;
 }
@@ -17,96 +23,181 @@ export interface Refusal {
   readonly reason: string;
 }
 
-/** When the hold of a workload runs out. */
-export interface Hold {
-  readonly untilMs: number;
-  readonly budgetMs: number;
+/** Which workloads an operator means: of this name, and of this life if one is given. */
+export interface Wanted {
+  readonly workload: string;
+  readonly instance?: string | undefined;
 }
 
 /** All workloads of the proxy, by name and instance: a restarted shim of the same name is another workload. */
 export class Registry {
   readonly #options: RegistryOptions;
   readonly #workloads = new Map<string, Workload>();
-  readonly #holds = new Map<Workload, Hold & { readonly cancel: Cancel }>();
+  readonly #holds: Holds;
   /** Why workloads ended, for shims that come back late. In order of age. */
-  readonly #epitaphs = new Map<string, Verdict>();
+  readonly #epitaphs = new Map<string, Refusal>();
+  readonly #watcher: WorkloadWatcher;
   /** What is kept for all of them. */
   readonly memory: Memory;
   #stopping = false;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
-    this.memory = openMemory(options.limits, options.clock ?? systemClock);
+    const clock = options.clock ?? systemClock;
+    this.memory = openMemory(options.limits, clock);
+    this.#holds = new Holds({ ...options, clock, expired: (workload) => this.#expire(workload) });
+    this.#watcher = {
+      touched: (workload, stream) => this.#holds.touched(workload, stream),
+      lost: (workload, session, { code, message }) => {
+        const sessions = [auditSession(session)];
+        options.audit.record({ event: 'lost', ...subjectOf(workload), code, why: message, sessions });
+      },
+    };
   }
 
   get workloads(): readonly Workload[] {
     return [...this.#workloads.values()];
   }
 
-  holdOf(workload: Workload): Hold | undefined {
-    return this.#holds.get(workload);
+  holdOf(workload: Workload): HoldState | undefined {
+    return this.#holds.of(workload);
+  }
+
+  isPinned(workload: Workload): boolean {
+    return this.#holds.isPinned(workload);
   }
 
   /** @returns the workload that is now served by `socket`, or the verdict */
   bind(resume: Resume, socket: LinkSocket, address: string): Workload | Refusal {
-    if (this.#stopping) return { verdict: 'try-later', reason: 'the proxy is stopping' };
     const key = keyOf(resume.workload, resume.instance);
     const known = this.#workloads.get(key);
-    if (known === undefined) {
-      const refusal = this.#mayBegin(resume, key);
-      if (refusal !== undefined) return refusal;
-    }
-    const { workload: name, instance } = resume;
-    const workload = known ?? new Workload({ ...this.#options, memory: this.memory, name, instance });
-    const refused = workload.bind(resume, socket, address);
-    if (refused !== undefined) return refused;
+    const refused = this.#mayBind(resume, key);
+    if (refused !== undefined) return this.#refuse(resume, address, refused);
+    const workload = known ?? this.#newWorkload(resume);
+    const verdict = workload.bind(resume, socket, address);
+    if (verdict !== undefined) return this.#refuse(resume, address, verdict);
     this.#workloads.set(key, workload);
-    this.#endHold(workload);
+    this.#holds.finish(workload);
+    const sessions = auditSessions(workload.sessions());
+    this.#options.audit.record({ event: 'bind', ...subjectOf(workload), address, ...sessions });
     return workload;
   }
 
   /** The connection that served the workload is gone: its sessions are held for as long as their budget allows. */
   release(workload: Workload, socket: LinkSocket, why: string): void {
-    if (!workload.release(socket, why)) return;
-    const sessions = workload.sessions().map(({ view }) => view.track);
-    const budgetMs = holdBudgetMs(sessions, this.#options.budgets);
-    const { now, clock = systemClock } = this.#options;
-    const cancel = clock.after(budgetMs, () => this.#expire(workload));
-    this.#holds.set(workload, { untilMs: now() + budgetMs, budgetMs, cancel });
+    if (workload.release(socket, why)) this.#holds.begin(workload, why);
   }
 
   /** The shim has said goodbye: the application is gone, nobody will come back. */
   goodbye(workload: Workload): void {
-    workload.end('shutdown');
-    this.#forget(workload);
+    this.#end(workload, 'shutdown', 'the shim was stopped');
   }
 
   /** Ends everything; used when the proxy stops. */
   stop(): void {
     this.#stopping = true;
-    for (const workload of this.workloads) {
-      workload.end('shutdown');
-      this.#forget(workload);
-    }
+    for (const workload of this.workloads) this.#end(workload, 'shutdown', 'the proxy was stopped');
   }
 
-  #mayBegin(resume: Resume, key: string): Refusal | undefined {
-    const epitaph = this.#epitaphs.get(key);
-    if (epitaph !== undefined) return { verdict: epitaph, reason: 'the sessions of this workload have been ended' };
-    if (resume.epoch > 0) return { verdict: 'unknown-workload', reason: 'this workload is not held here' };
-    if (this.#workloads.size < this.#options.limits.workloadsMax) return undefined;
-    return { verdict: 'try-later', reason: `limit of ${this.#options.limits.workloadsMax} workloads reached` };
+  // What operators ask for ------------------------------------------------------------------------------------------
+
+  /**
+   * Holds end later by this much. Those whose application is there are left alone.
+   * @param request name of this wish: granted once, however often it is asked for
+   * @throws {HoldError} unknown-workload, not-held
+   */
+  extendHold(wanted: Wanted, byMs: number, request: string, by: AuditActor): readonly Workload[] {
+    const held = this.#held(wanted);
+    for (const workload of held) this.#holds.extend(workload, byMs, request, by);
+    return held;
+  }
+
+  /** @throws {HoldError} unknown-workload */
+  pinHold(wanted: Wanted, kind: 'pin' | 'unpin', by: AuditActor): readonly Workload[] {
+    const found = this.#find(wanted);
+    for (const workload of found) this.#holds.pin(workload, kind, by);
+    return found;
+  }
+
+  /**
+   * Ends holds now: the back ends are closed, Oracle rolls back, and a shim that comes back is told. One that has ended
+   * already, however that was, is none to be ended.
+   * @returns how many sessions were ended, of how many workloads
+   * @throws {HoldError} unknown-workload, not-held
+   */
+  releaseHold(wanted: Wanted, why: string, by: AuditActor): { readonly workloads: number; readonly sessions: number } {
+    const wasEnded = [...this.#epitaphs.keys()].some((key) => fits(wanted, nameOf(key)));
+    if (wasEnded && !this.workloads.some((workload) => fits(wanted, workload))) return { workloads: 0, sessions: 0 };
+    const held = this.#held(wanted);
+    let count = 0;
+    for (const workload of held) {
+      const sessions = workload.sessions().filter((session) => !isOver(session));
+      count += sessions.length;
+      const facts = { by, why, ...auditSessions(sessions) };
+      this.#options.audit.record({ event: 'release', ...subjectOf(workload), code: 'operator', ...facts });
+      this.#options.log.warn({ workload: workload.name, instance: workload.instance, by, why }, 'hold released');
+      workload.end('operator');
+      const reason = `an operator (${by.user ?? 'unknown'}) has ended the hold`;
+      this.#forget(workload, { verdict: 'unknown-workload', reason });
+    }
+    return { workloads: held.length, sessions: count };
+  }
+
+  #find(wanted: Wanted): readonly Workload[] {
+    const found = this.workloads.filter((workload) => fits(wanted, workload));
+    if (found.length > 0) return found;
+    const life = wanted.instance === undefined ? '' : ` with instance ${wanted.instance}`;
+    throw new HoldError('unknown-workload', `the proxy has no workload ${wanted.workload}${life}`);
+  }
+
+  #held(wanted: Wanted): readonly Workload[] {
+    const held = this.#find(wanted).filter((workload) => this.#holds.of(workload) !== undefined);
+    if (held.length > 0) return held;
+    throw new HoldError('not-held', `the application of ${wanted.workload} is there: its sessions are not held`);
+  }
+
+  // Inside ----------------------------------------------------------------------------------------------------------
+
+  #newWorkload({ workload: name, instance }: Resume): Workload {
+    return new Workload({ ...this.#options, memory: this.memory, name, instance, watcher: this.#watcher });
+  }
+
+  #mayBind(resume: Resume, key: string): Refusal | undefined {
+    const { workloadsMax } = this.#options.limits;
+    if (!this.#workloads.has(key)) {
+      const epitaph = this.#epitaphs.get(key);
+      if (epitaph !== undefined) return epitaph;
+      if (resume.epoch > 0) return { verdict: 'unknown-workload', reason: 'this workload is not held here' };
+      if (this.#workloads.size >= workloadsMax) {
+        return { verdict: 'try-later', reason: `limit of ${workloadsMax} workloads reached` };
+      }
+    }
+    return this.#stopping ? { verdict: 'try-later', reason: 'the proxy is stopping' } : undefined;
+  }
+
+  /** `try-later` is not recorded: it ends nothing, and may come a thousand times a second. */
+  #refuse(resume: Resume, address: string, refusal: Refusal): Refusal {
+    const { workload, instance, epoch } = resume;
+    const { verdict: code, reason: why } = refusal;
+    if (code === 'try-later') return refusal;
+    this.#options.audit.record({ event: 'refuse', workload, instance, epoch, address, code, why });
+    return refusal;
   }
 
   #expire(workload: Workload): void {
-    const hold = this.#holds.get(workload);
-    this.#options.log.warn({ workload: workload.name, budgetMs: hold?.budgetMs }, 'hold expired');
     workload.end('hold-expired');
-    this.#forget(workload, 'hold-expired');
+    this.#forget(workload, { verdict: 'hold-expired', reason: 'the sessions of this workload have been ended' });
   }
 
-  #forget(workload: Workload, epitaph?: Verdict): void {
-    this.#endHold(workload);
+  #end(workload: Workload, code: 'shutdown', why: string): void {
+    const sessions = auditSessions(workload.sessions());
+    this.#options.audit.record({ event: 'end', ...subjectOf(workload), code, why, ...sessions });
+    workload.end(code);
+    this.#forget(workload);
+  }
+
+  #forget(workload: Workload, epitaph?: Refusal): void {
+    this.#holds.forget(workload);
     const key = keyOf(workload.name, workload.instance);
     this.#workloads.delete(key);
     if (epitaph !== undefined) this.#epitaphs.set(key, epitaph);
@@ -115,13 +206,17 @@ export class Registry {
       this.#epitaphs.delete(oldest);
     }
   }
-
-  #endHold(workload: Workload): void {
-    this.#holds.get(workload)?.cancel();
-    this.#holds.delete(workload);
-  }
 }
 
 function keyOf(name: string, instance: string): string {
   return `${name}\n${instance}`;
+}
+
+function nameOf(key: string): { readonly name: string; readonly instance: string } {
+  const [name = '', instance = ''] = key.split('\n');
+  return { name, instance };
+}
+
+function fits({ workload, instance }: Wanted, found: { readonly name: string; readonly instance: string }): boolean {
+  return found.name === workload && (instance === undefined || found.instance === instance);
 }

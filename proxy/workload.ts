@@ -17,6 +17,7 @@ import {
   type Verdict,
 } from '../shim/link/index.js';
 import type { LinkSocket } from '../shim/link/socket.js';
+import type { BackendError } from './backend/errors.js';
 import type { BackendEvents, BackendSession, SessionView } from './backend/session.js';
 import { Ledger, type SessionLedger } from './ledger.js';
 import type { Memory } from './memory.js';
@@ -56,6 +57,15 @@ export interface WorkloadParts {
 export interface WorkloadOptions extends WorkloadParts {
   readonly name: string;
   readonly instance: string;
+  readonly watcher: WorkloadWatcher;
+}
+
+/** Who has to know what sessions do while nobody asks. */
+export interface WorkloadWatcher {
+  /** While held: the database has said something, or ended the session, which may be doing something else now. */
+  touched(workload: Workload, stream: StreamId): void;
+  /** The database has ended a session unasked, or the connection to it was lost. */
+  lost(workload: Workload, session: WorkloadSession, error: BackendError): void;
 }
 
 interface Session {
@@ -105,6 +115,11 @@ export class Workload {
   }
   get counters(): Link['counters'] {
     return this.#link.counters;
+  }
+
+  session(stream: number): WorkloadSession | undefined {
+    const view = this.#sessions.get(stream as StreamId)?.backend.describe();
+    return view && { stream: stream as StreamId, view };
   }
 
   sessions(): WorkloadSession[] {
@@ -219,19 +234,22 @@ export class Workload {
           const before = link.storedBytes;
           const hasRoom = link.send(stream, chunk);
           ledger.stored(link.storedBytes - before, !hasRoom);
+          this.#touched(stream);
         },
         consumed: (total) => {
           link.consumed(stream, total);
           ledger.taken(total);
         },
-        end: () => link.end(stream, 'closed'),
+        end: (error) => {
+          link.end(stream, 'closed');
+          this.#mayBeLost(stream, backend, error);
+        },
         closed: (error) => {
           // Also after an orderly end: what the driver may still send has nowhere to go, and it must learn that.
           link.end(stream, 'closed');
-          const { positions } = backend.describe();
-          if (error !== undefined || !backend.describe().driverEnded || positions.received > positions.consumed) {
-            link.end(stream, 'lost');
-          }
+          const { driverEnded, databaseEnded, positions } = backend.describe();
+          if (error !== undefined || !driverEnded || positions.received > positions.consumed) link.end(stream, 'lost');
+          this.#mayBeLost(stream, backend, databaseEnded ? undefined : error);
         },
       },
       log,
@@ -239,4 +257,24 @@ export class Workload {
     const ledger = this.#ledger.open(backend);
     this.#sessions.set(stream, { backend, ledger });
   }
+
+  /** The database says only once that a session is over: when it ends its direction, or else when the socket breaks. */
+  #mayBeLost(stream: StreamId, backend: Backend, error: BackendError | undefined): void {
+    if (isLost(error)) this.#options.watcher.lost(this, { stream, view: backend.describe() }, error);
+    this.#touched(stream);
+  }
+
+  #touched(stream: StreamId): void {
+    if (this.#state.kind === 'held') this.#options.watcher.touched(this, stream);
+  }
+}
+
+/** Nothing can be lost with it any more; it is kept until the shim has been told. */
+export function isOver({ view }: WorkloadSession): boolean {
+  return view.state === 'closed' || view.databaseEnded;
+}
+
+/** There was a session, and neither the driver nor this proxy has ended it. */
+function isLost(error: BackendError | undefined): error is BackendError {
+  return error?.code === 'database-ended' || error?.code === 'database-lost';
 }

@@ -56,6 +56,8 @@ const core = [
   /^shim\/link\/(?!socket\.ts)/,
   /^proxy\/(tns|ttc|track)\//,
   /^proxy\/(hold|memory|ledger)\.ts$/,
+  /^proxy\/policy\//,
+  /^proxy\/audit\/(entry|subject)\.ts$/,
   /^proxy\/backend\/connect-phase\.ts$/,
   /^migrate\/plan\.ts$/,
 ];

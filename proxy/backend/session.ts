@@ -31,8 +31,8 @@ export interface BackendEvents {
   data(chunk: Buffer): void;
   /** The driver's bytes up to this position are done with; grows. */
   consumed(total: number): void;
-  /** The database has ended its direction, after all data. */
-  end(): void;
+  /** The database has ended its direction, after all data; with an error when nobody had asked it to. */
+  end(error?: BackendError): void;
   /** Once, last. No error when the driver ended it, logged off, was refused by the listener, or `destroy` was called. */
   closed(error: BackendError | undefined): void;
 }
@@ -334,7 +334,7 @@ export class BackendSession {
     // Decided and told now: the driver will end too because of this, and everything is over before the socket closes.
     this.#failure = this.#endedBy();
     if (this.#failure !== undefined) this.#logEnd(this.#failure);
-    this.#events.end();
+    this.#events.end(this.#failure);
   };
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {

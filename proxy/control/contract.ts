@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { defineContract } from '../../shim/control/rpc.js';
+import { actorCharactersMax, extendMsMax, reasonCharactersMax } from '../limits.js';
+import { activities, endings } from '../policy/rules.js';
 
 const empty = z.object({});
 
@@ -13,8 +15,10 @@ const workload = z.object({
   address: z.string(),
   /** How long it has been bound or held. */
   sinceMs: z.number(),
-  /** Held: how long until the sessions are ended. */
+  /** Held: how long until the sessions are ended. A pinned one has no end. */
   expiresMs: z.number().optional(),
+  /** Holds of this workload have no end until it is unpinned. */
+  pinned: z.literal(true).optional(),
   /** Held: what happened to the link. */
   why: z.string().optional(),
   sessions: z.number(),
@@ -52,7 +56,38 @@ const session = z.object({
   bytes: z.object({ fromDriver: z.number(), fromDatabase: z.number() }),
 });
 
-/** What operators and agents ask of a proxy. */
+const hold = z.object({
+  workload: z.string(),
+  instance: z.string(),
+  /** overdue: over its budget, and kept because its rule says so. */
+  state: z.enum(['held', 'pinned', 'overdue']),
+  /** What the session that is held longest is doing. */
+  doing: z.enum(activities),
+  /** When the hold began, and when it ends: wall clock of the proxy, ISO 8601. A pinned hold has no end. */
+  since: z.string(),
+  until: z.string().optional(),
+  /** The same as time from now; less than 0 for an overdue one. */
+  heldMs: z.number(),
+  leftMs: z.number().optional(),
+  atEnd: z.enum(endings),
+  rule: z.string(),
+  owner: z.string().optional(),
+  sessions: z.number(),
+  /** Bytes kept for the application. */
+  storedBytes: z.number(),
+  epoch: z.number(),
+  address: z.string(),
+  why: z.string(),
+});
+
+/** Who asks, as the command knows it. */
+const by = z.object({ user: z.string().max(actorCharactersMax), host: z.string().max(actorCharactersMax) });
+/** All lives of a workload's shim, or one. */
+const wanted = z.object({ workload: z.string(), instance: z.string().optional(), by });
+/** How many workloads there were, and how the holds among them stand now. */
+const decided = z.object({ workloads: z.number(), holds: z.array(hold) });
+
+/** What operators and agents ask of a proxy. All verbs can be repeated without harm. */
 export const proxyContract = defineContract('holdfast-proxy', 1, {
   sessions: {
     callers: ['agent'],
@@ -60,7 +95,23 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
     reply: z.object({ sessions: z.array(session) }),
   },
   workloads: { callers: ['agent'], request: empty, reply: z.object({ workloads: z.array(workload) }) },
+  /** From here on for operators alone: who may decide about a hold decides about somebody's transaction. */
+  holds: { request: empty, reply: z.object({ holds: z.array(hold) }) },
+  /** `request` names this wish: granted once, however often it is asked for. */
+  extendHold: {
+    request: wanted.extend({ byMs: z.number().int().min(1).max(extendMsMax), request: z.uuid() }),
+    reply: decided,
+  },
+  pinHold: { request: wanted, reply: decided },
+  unpinHold: { request: wanted, reply: decided },
+  /** 0 workloads: they had been ended before. */
+  releaseHold: {
+    request: wanted.extend({ why: z.string().max(reasonCharactersMax) }),
+    reply: z.object({ workloads: z.number(), sessions: z.number() }),
+  },
 });
 
 export type WorkloadRow = z.infer<typeof workload>;
 export type SessionRow = z.infer<typeof session>;
+export type HoldRow = z.infer<typeof hold>;
+export type Asker = z.infer<typeof by>;

@@ -1,8 +1,9 @@
 import { type ControlListen, type ControlServer, serveControl } from '../../shim/control/rpc-server.js';
 import { formatAddress } from '../../shim/program/address.js';
+import type { HoldState } from '../hold.js';
 import type { Registry } from '../registry.js';
-import type { Workload, WorkloadSession } from '../workload.js';
-import { proxyContract, type SessionRow, type WorkloadRow } from './contract.js';
+import { isOver, type Workload, type WorkloadSession } from '../workload.js';
+import { type HoldRow, proxyContract, type SessionRow, type WorkloadRow } from './contract.js';
 
 /**
  * Answers the proxy's verbs.
@@ -13,6 +14,10 @@ export function serveProxyControl(
   listen: ControlListen,
   now: () => number,
 ): Promise<ControlServer> {
+  const decided = (workloads: readonly Workload[]) => ({
+    workloads: workloads.length,
+    holds: holdRows(registry, workloads, now()),
+  });
   return serveControl(
     proxyContract,
     {
@@ -24,6 +29,11 @@ export function serveProxyControl(
         const rows = workloads.map((workload) => workload.sessions().map((each) => sessionRow(workload, each, now())));
         return { sessions: rows.flat() };
       },
+      holds: async () => ({ holds: holdRows(registry, registry.workloads, now()) }),
+      extendHold: async ({ byMs, request, by, ...wanted }) => decided(registry.extendHold(wanted, byMs, request, by)),
+      pinHold: async ({ by, ...wanted }) => decided(registry.pinHold(wanted, 'pin', by)),
+      unpinHold: async ({ by, ...wanted }) => decided(registry.pinHold(wanted, 'unpin', by)),
+      releaseHold: async ({ by, why, ...wanted }) => registry.releaseHold(wanted, why, by),
     },
     listen,
   );
@@ -51,10 +61,43 @@ function workloadRow(registry: Registry, workload: Workload, nowMs: number): Wor
     ...place,
     epoch: workload.epoch,
     sinceMs: Math.round(nowMs - sinceMs),
-    ...(hold === undefined ? {} : { expiresMs: Math.round(hold.untilMs - nowMs) }),
+    ...(hold === undefined || hold.kind === 'pinned' ? {} : { expiresMs: Math.round(hold.untilMs - nowMs) }),
+    ...(registry.isPinned(workload) ? { pinned: true } : {}),
     sessions: workload.sessions().length,
     storedBytes: workload.storedBytes,
     replayedBytes: workload.counters.replayedBytes,
+  };
+}
+
+function holdRows(registry: Registry, workloads: readonly Workload[], nowMs: number): HoldRow[] {
+  return workloads.flatMap((workload) => {
+    const hold = registry.holdOf(workload);
+    return hold === undefined ? [] : [holdRow(workload, hold, nowMs)];
+  });
+}
+
+function holdRow(workload: Workload, hold: HoldState, nowMs: number): HoldRow {
+  const { address, why = '' } = placeOf(workload);
+  const { rule, activity, atEnd, kind } = hold;
+  const heldMs = Math.round(nowMs - hold.beganMs);
+  const leftMs = Math.round(hold.untilMs - nowMs);
+  const at = (ms: number) => new Date(Date.now() + ms).toISOString();
+  return {
+    workload: workload.name,
+    instance: workload.instance,
+    state: kind === 'running' || kind === 'ended' ? 'held' : kind,
+    doing: activity,
+    since: at(-heldMs),
+    heldMs,
+    ...(kind === 'pinned' ? {} : { until: at(leftMs), leftMs }),
+    atEnd,
+    rule: rule.name,
+    ...(rule.owner === undefined ? {} : { owner: rule.owner }),
+    sessions: workload.sessions().filter((session) => !isOver(session)).length,
+    storedBytes: workload.storedBytes,
+    epoch: workload.epoch,
+    address,
+    why,
   };
 }
 

@@ -98,7 +98,21 @@ function resolveOption(
   const [value, origin] = found;
   const result = spec.kind.schema.safeParse(value);
   if (result.success) return result.data;
-  throw new ConfigError('bad-option', `${origin}: ${shown(value)} is not allowed, ${firstIssue(result.error)}`);
+  const place = placeIn(value, result.error);
+  const named = origin.replace(name, [name, ...place.path].join('.'));
+  throw new ConfigError('bad-option', `${named}: ${shown(place.value)} is not allowed, ${firstIssue(result.error)}`);
+}
+
+/** Where in a value of more than one part the fault is; one that was written as text is shown whole. */
+function placeIn(
+  value: unknown,
+  error: z.ZodError,
+): { readonly path: readonly PropertyKey[]; readonly value: unknown } {
+  const path = error.issues[0]?.path ?? [];
+  if (typeof value === 'string' || path.length === 0) return { path: [], value };
+  let part: unknown = value;
+  for (const key of path) part = typeof part === 'object' && part !== null ? Reflect.get(part, key) : undefined;
+  return { path, value: part };
 }
 
 function readConfigFile(file: string, options: OptionSet): Readonly<Record<string, unknown>> {

@@ -19,7 +19,9 @@ const runLine = (line: string) => {
 };
 
 t.test('each command and sub-command has a help of its own, and a version', async (t) => {
-  const verbs = ['agent', 'run', 'move', 'sessions', 'workloads', 'nodes', 'stop'].map((verb) => `holdfast ${verb}`);
+  const verbs = ['agent', 'run', 'move', 'sessions', 'workloads', 'nodes', 'holds', 'hold', 'stop'].map(
+    (verb) => `holdfast ${verb}`,
+  );
   for (const line of [...Object.keys(commands), ...verbs, 'holdfast ps']) {
     const help = await runLine(`${line} --help`);
     t.match(help, { code: 0, stderr: '' });
@@ -51,6 +53,8 @@ t.test('wrong use is one line that says what is wrong, and exit code 2', async (
     ['holdfast mvoe', /unknown command 'mvoe' \(Did you mean move\?\); see holdfast --help/],
     ['holdfast move', /missing required argument 'workload'; see holdfast move --help/],
     ['holdfast move orders', /--to is missing/],
+    [`holdfast hold keep orders ${plain} --cluster ${cluster}`, /"keep" is not allowed, expected one of extend, rel/],
+    [`holdfast-proxy --database x:1 --hold-rules [{"idle":"5m"}]`, /--hold-rules: .* expected service or user: what/],
     [
       `holdfast-proxy --database x:1 --hold-idle soon`,
       /--hold-idle: "soon" is not allowed, expected a duration such as/,

@@ -2,10 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import tls from 'node:tls';
 import { pino } from 'pino';
+import { type Audit, noAudit } from '../../proxy/audit/entry.js';
+import { BackendError } from '../../proxy/backend/errors.js';
 import type { BackendEvents, SessionView } from '../../proxy/backend/session.js';
-import type { HoldBudgets } from '../../proxy/hold.js';
 import { defaultProxyLimits, type ProxyLimits } from '../../proxy/limits.js';
 import { LinkListener } from '../../proxy/listener.js';
+import { type HoldPolicy, plainPolicy } from '../../proxy/policy/rules.js';
 import { Registry } from '../../proxy/registry.js';
 import { SessionTracker } from '../../proxy/track/session.js';
 import type { Backend } from '../../proxy/workload.js';
@@ -27,8 +29,10 @@ export class MemoryDatabase implements Backend {
   reads = true;
   /** What describe says of a transaction. */
   transaction: 'none' | 'open' = 'none';
+  callsInFlight = 0;
   readonly events: BackendEvents;
   #received = 0;
+  #closed = false;
 
   constructor(events: BackendEvents) {
     this.events = events;
@@ -39,6 +43,12 @@ export class MemoryDatabase implements Backend {
   }
   say(text: string | Buffer): void {
     this.events.data(Buffer.from(text));
+  }
+
+  /** The database ends the session, and nobody has asked it to. */
+  die(): void {
+    this.#closed = true;
+    this.events.closed(new BackendError('database-ended', 'the database ended the session'));
   }
 
   write(view: Buffer): void {
@@ -65,7 +75,7 @@ export class MemoryDatabase implements Backend {
   describe(): SessionView {
     const track = new SessionTracker().view();
     return {
-      state: 'open',
+      state: this.#closed ? 'closed' : 'open',
       database: { host: 'memory', port: 1, localAddress: undefined, localPort: undefined },
       createdMs: 0,
       positions: { received: this.#received, consumed: this.reads ? this.#received : 0, delivered: 0 },
@@ -74,6 +84,7 @@ export class MemoryDatabase implements Backend {
       paused: this.paused,
       track: {
         ...track,
+        calls: { ...track.calls, inFlight: this.callsInFlight },
         transaction: this.transaction === 'open' ? { kind: 'open', sinceMs: 0 } : { kind: 'none' },
       },
     };
@@ -83,7 +94,8 @@ export class MemoryDatabase implements Backend {
 export interface GateOptions {
   readonly limits?: Partial<ProxyLimits>;
   readonly linkLimits?: Partial<LinkLimits>;
-  readonly budgets?: Partial<HoldBudgets>;
+  readonly policy?: HoldPolicy;
+  readonly audit?: Audit;
   readonly security?: Security;
 }
 
@@ -101,7 +113,8 @@ export class Gate {
     this.registry = new Registry({
       limits,
       linkLimits: this.linkLimits,
-      budgets: { inTransactionMs: 60_000, inCallMs: 60_000, idleMs: 60_000, ...options.budgets },
+      policy: options.policy ?? plainPolicy(),
+      audit: options.audit ?? noAudit,
       log,
       now: () => performance.now(),
       newToken: () => randomBytes(tokenBytes),

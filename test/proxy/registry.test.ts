@@ -1,5 +1,6 @@
 import net from 'node:net';
 import t, { type Test } from 'tap';
+import { plainPolicy } from '../../proxy/policy/rules.js';
 import { decodeRejected, decodeResume, type Epoch, encodeRejected, encodeResume } from '../../shim/link/index.js';
 import { Gate, type GateOptions, type MemoryDatabase, portOf, TestDriver, TestShim, until } from './gate.js';
 
@@ -128,7 +129,7 @@ t.test('a driver that breaks off ends its database session, also while the link 
 t.test(
   'a hold that runs out ends the sessions; the shim learns it, its driver is broken off, new drivers are served',
   async (t) => {
-    const proxy = await gate(t, { budgets: { idleMs: 20, inCallMs: 20, inTransactionMs: 20 } });
+    const proxy = await gate(t, { policy: plainPolicy({ budgetMs: { idle: 20, call: 20, transaction: 20 } }) });
     const app = await shim(t, proxy);
     await app.dialer.attach();
     const driver = new TestDriver(app.port);
@@ -148,12 +149,14 @@ t.test(
 );
 
 t.test('the hold of an open transaction lasts as long as its own budget', async (t) => {
-  const { proxy, app, database } = await talk(t, { budgets: { idleMs: 1_000, inTransactionMs: 50_000 } });
+  const policy = plainPolicy({ budgetMs: { idle: 1_000, call: 1_000, transaction: 50_000 } });
+  const { proxy, app, database } = await talk(t, { policy });
   database.transaction = 'open';
   await app.dialer.detach();
   await until(() => proxy.registry.workloads[0]?.state.kind === 'held');
   const [workload] = proxy.registry.workloads;
-  t.equal(workload && proxy.registry.holdOf(workload)?.budgetMs, 50_000);
+  const hold = workload && proxy.registry.holdOf(workload);
+  t.equal(hold && hold.untilMs - hold.beganMs, 50_000);
   await app.dialer.attach();
   t.equal(workload && proxy.registry.holdOf(workload), undefined, 'a bind ends the hold');
 });

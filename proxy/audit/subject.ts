@@ -1,0 +1,27 @@
+import { auditSessionsMax } from '../limits.js';
+import type { Workload, WorkloadSession } from '../workload.js';
+import type { AuditEntry, AuditSession } from './entry.js';
+
+/** Whom an entry is about. */
+export function subjectOf({ name, instance, epoch }: Workload): Pick<AuditEntry, 'workload' | 'instance' | 'epoch'> {
+  return { workload: name, instance, epoch };
+}
+
+export function auditSessions(sessions: readonly WorkloadSession[]): Pick<AuditEntry, 'sessions' | 'sessionsTotal'> {
+  const named = sessions.slice(0, auditSessionsMax).map(auditSession);
+  return { sessions: named, ...(named.length < sessions.length ? { sessionsTotal: sessions.length } : {}) };
+}
+
+export function auditSession({ stream, view }: WorkloadSession): AuditSession {
+  const { identity, transaction, calls } = view.track;
+  const { user, service, sid, serial } = identity;
+  return {
+    stream,
+    ...(user === undefined ? {} : { user }),
+    ...(service === undefined ? {} : { service }),
+    ...(sid === undefined ? {} : { sid }),
+    ...(serial === undefined ? {} : { serial }),
+    transaction: transaction.kind,
+    callsInFlight: calls.inFlight,
+  };
+}

@@ -1,0 +1,55 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import oracledb, { type Connection } from 'oracledb';
+import type { Test } from 'tap';
+import { type Ended, Program } from '../../fixtures/lab/program.js';
+import { shimContract } from '../../shim/control/contract.js';
+import { callControl } from '../../shim/control/rpc-client.js';
+import { commands, directory, portOf, start } from './parts.js';
+
+const plain = '--insecure-plaintext';
+
+export interface Held {
+  readonly oracle: Program;
+  readonly proxy: Program;
+  readonly shim: Program;
+  readonly directory: string;
+  connect(): Promise<Connection>;
+  detach(): Promise<void>;
+  attach(): Promise<unknown>;
+  holdfast(...words: readonly string[]): Promise<Ended>;
+}
+
+/** An own database, a proxy and a shim, as real processes, and an operator's command line. */
+export async function held(t: Test, ...proxyWords: readonly string[]): Promise<Held> {
+  const home = directory(t);
+  const oracle = start(t, 'holdfast-oracle', '--listen', '127.0.0.1:0');
+  const database = `127.0.0.1:${await portOf(oracle)}`;
+  const listen = ['--listen', '127.0.0.1:0', '--control-listen', '127.0.0.1:0', plain];
+  const proxy = start(t, 'holdfast-proxy', '--database', database, ...listen, ...proxyWords);
+  const data = `127.0.0.1:${await portOf(proxy)}`;
+  const control = `127.0.0.1:${await portOf(proxy, 'control')}`;
+  const socket = join(home, 'shim.sock');
+  const words = ['--workload', 'orders', '--listen', '127.0.0.1:0', '--control-socket', socket, plain];
+  const shim = start(t, 'holdfast-shim', ...words, '--proxy', data);
+  const connectString = `127.0.0.1:${await portOf(shim)}/orders`;
+  await shim.printed(/"bound"/);
+  const cluster = join(home, 'cluster.yaml');
+  writeFileSync(cluster, `nodes: {}\nproxy: { data: "${data}", control: "${control}" }\n`);
+  return {
+    oracle,
+    proxy,
+    shim,
+    directory: home,
+    connect: () => oracledb.getConnection({ user: 'app', password: 'app', connectString }),
+    detach: async () => {
+      await callControl(shimContract, { path: socket }, 'detach', {});
+      await proxy.printed(/"held"/);
+    },
+    attach: () => callControl(shimContract, { path: socket }, 'attach', {}),
+    holdfast: (...args) => {
+      const files = ['--cluster', cluster, plain];
+      return new Program('holdfast', { file: process.execPath, args: [commands.holdfast, ...args, ...files] }).ended;
+    },
+  };
+}

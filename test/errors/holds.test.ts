@@ -1,0 +1,113 @@
+import t from 'tap';
+import { held } from './held.js';
+import { logOf, rejection } from './parts.js';
+
+/** What a DBA does about a hold, with a real driver whose session it is. */
+
+t.test('a hold is listed, extended, pinned, and its session goes on as if nothing had been', async (t) => {
+  const stage = await held(t, '--hold-owner', 'dba', '--hold-transaction', '2h', '--hold-at-end', 'alert-and-keep');
+  t.match(await stage.holdfast('holds'), { code: 0, stdout: 'nothing is held: all applications are there\n' });
+  const connection = await stage.connect();
+  await connection.execute('CREATE TABLE held (id NUMBER)');
+  await connection.execute('INSERT INTO held VALUES (1)');
+  t.match(await stage.holdfast('hold', 'extend', 'orders', '--by', '30m'), {
+    code: 1,
+    stderr: /^holdfast hold: not-held: the application of orders is there: [^\n]*\n$/,
+  });
+  await stage.detach();
+  const listed = JSON.parse((await stage.holdfast('holds', '--json')).stdout);
+  t.match(listed, [
+    {
+      workload: 'orders',
+      state: 'held',
+      doing: 'transaction',
+      rule: 'default',
+      owner: 'dba',
+      atEnd: 'alert-and-keep',
+      sessions: 1,
+      storedBytes: Number,
+      why: 'detached',
+      until: String,
+    },
+  ]);
+  t.ok(Math.abs(listed[0].leftMs - 7_200_000) < 60_000, `${listed[0].leftMs} ms left`);
+  const table = (await stage.holdfast('holds')).stdout;
+  t.match(table, /^WORKLOAD +STATE +LEFT +DOING +SESSIONS +AT END/);
+  t.match(table, /\norders +held +1h 59m +transaction +1 +alert-and-keep .* dba /);
+
+  t.match(await stage.holdfast('hold', 'extend', 'orders', '--by', '30m'), {
+    code: 0,
+    stdout: /^orders: held, 2h 29m left\n$/,
+  });
+  t.match(await stage.holdfast('hold', 'pin', 'orders'), { code: 0, stdout: 'orders: held without an end\n' });
+  t.match(await stage.holdfast('hold', 'pin', 'orders'), { code: 0, stdout: 'orders: held without an end\n' });
+  t.match((await stage.holdfast('holds')).stdout, /\norders +pinned +no end /);
+  const unpinned = JSON.parse((await stage.holdfast('hold', 'unpin', 'orders', '--json')).stdout);
+  t.match(unpinned, { workloads: 1, holds: [{ state: 'held' }] });
+  t.match(await stage.holdfast('hold', 'extend', 'nothing', '--by', '1m'), {
+    code: 1,
+    stderr: /^holdfast hold: unknown-workload: the proxy has no workload nothing\n$/,
+  });
+  t.match(await stage.holdfast('hold', 'extend', 'orders'), { code: 2, stderr: /--by is missing/ });
+
+  await stage.attach();
+  await connection.execute('INSERT INTO held VALUES (2)');
+  await connection.commit();
+  t.same((await connection.execute('SELECT COUNT(*) FROM held')).rows, [[2]]);
+  await connection.close();
+});
+
+t.test('a released hold is rolled back at once, and its driver gets a recoverable error when it is back', async (t) => {
+  const stage = await held(t);
+  const connection = await stage.connect();
+  await connection.execute('CREATE TABLE held (id NUMBER)');
+  await connection.execute('INSERT INTO held VALUES (1)');
+  await stage.detach();
+  const released = await stage.holdfast('hold', 'release', 'orders', '--reason', 'blocks the month-end run');
+  t.match(released, { code: 0, stdout: 'orders: ended, with 1 sessions\n' });
+  t.match(await stage.holdfast('hold', 'release', 'orders'), { code: 0, stdout: 'orders: had been ended before\n' });
+  const line = logOf(stage.proxy).find(({ msg }) => msg === 'hold released');
+  t.match(line, { workload: 'orders', why: 'blocks the month-end run', by: { user: String, host: String } });
+  t.match(await rejection(stage.attach() as Promise<unknown>), { code: 'refused-unknown-workload' });
+  t.match(await rejection(connection.execute('SELECT 1 FROM dual')), { code: 'NJS-500', isRecoverable: true });
+  await stage.shim.printed(/"bound"(.|\n)*"bound"/);
+  const next = await stage.connect();
+  t.same((await next.execute('SELECT COUNT(*) FROM held')).rows, [[0]], 'Oracle has rolled back');
+  await next.close();
+});
+
+t.test('a hold that runs out ends in the same way, after its warnings', async (t) => {
+  const stage = await held(t, '--hold-transaction', '1500ms', '--hold-warn', '1s,500ms');
+  const connection = await stage.connect();
+  await connection.execute('CREATE TABLE held (id NUMBER)');
+  await connection.execute('INSERT INTO held VALUES (1)');
+  await stage.detach();
+  await stage.proxy.printed(/hold expired/);
+  const told = logOf(stage.proxy).filter(({ code }) => code?.startsWith('hold-'));
+  t.match(told, [
+    { code: 'hold-expiring', level: 40, workload: 'orders', rule: 'default', doing: 'transaction' },
+    { code: 'hold-expiring', level: 40 },
+    { code: 'hold-expired', level: 40, atEnd: 'close' },
+  ]);
+  t.match(await rejection(stage.attach() as Promise<unknown>), { code: 'refused-hold-expired' });
+  t.match(await rejection(connection.commit()), { code: 'NJS-500', isRecoverable: true });
+});
+
+t.test(
+  'a database that dies during a hold: the shim is told when it binds, the driver gets a recoverable error',
+  async (t) => {
+    const stage = await held(t);
+    const connection = await stage.connect();
+    await connection.execute('CREATE TABLE held (id NUMBER)');
+    await connection.execute('INSERT INTO held VALUES (1)');
+    await stage.detach();
+    const call = rejection(connection.execute('INSERT INTO held VALUES (2)'));
+    stage.oracle.child.kill('SIGKILL');
+    await stage.proxy.printed(/session lost/);
+    t.match(logOf(stage.proxy).at(-1), { code: /^database-(ended|lost)$/, transaction: 'open', user: 'app' });
+    t.match(JSON.parse((await stage.holdfast('holds', '--json')).stdout), [{ state: 'held', doing: 'idle' }]);
+    t.match(await stage.attach(), { epoch: 2 }, 'the workload itself is bound as ever');
+    t.match(await call, { code: 'NJS-500', isRecoverable: true });
+    t.match(await rejection(connection.commit()), { code: /NJS-500|DPI-1010|NJS-003/ });
+  },
+);
