@@ -1,9 +1,11 @@
 import { type ControlListen, type ControlServer, serveControl } from '../../shim/control/rpc-server.js';
 import { formatAddress } from '../../shim/program/address.js';
+import { type Peer, peerText } from '../../shim/program/identity.js';
+import type { AuditActor } from '../audit/entry.js';
 import type { HoldState } from '../hold.js';
 import type { Registry } from '../registry.js';
 import { isOver, type Workload, type WorkloadSession } from '../workload.js';
-import { type HoldRow, proxyContract, type SessionRow, type WorkloadRow } from './contract.js';
+import { type Asker, type HoldRow, proxyContract, type SessionRow, type WorkloadRow } from './contract.js';
 
 /**
  * Answers the proxy's verbs.
@@ -30,13 +32,21 @@ export function serveProxyControl(
         return { sessions: rows.flat() };
       },
       holds: async () => ({ holds: holdRows(registry, registry.workloads, now()) }),
-      extendHold: async ({ byMs, request, by, ...wanted }) => decided(registry.extendHold(wanted, byMs, request, by)),
-      pinHold: async ({ by, ...wanted }) => decided(registry.pinHold(wanted, 'pin', by)),
-      unpinHold: async ({ by, ...wanted }) => decided(registry.pinHold(wanted, 'unpin', by)),
-      releaseHold: async ({ by, why, ...wanted }) => registry.releaseHold(wanted, why, by),
+      extendHold: async ({ byMs, request, by, ...wanted }, _emit, caller) =>
+        decided(registry.extendHold(wanted, byMs, request, actor(by, caller))),
+      pinHold: async ({ by, ...wanted }, _emit, caller) => decided(registry.pinHold(wanted, 'pin', actor(by, caller))),
+      unpinHold: async ({ by, ...wanted }, _emit, caller) =>
+        decided(registry.pinHold(wanted, 'unpin', actor(by, caller))),
+      releaseHold: async ({ by, why, ...wanted }, _emit, caller) =>
+        registry.releaseHold(wanted, why, actor(by, caller)),
     },
     listen,
   );
+}
+
+/** What the command told of itself, and what its connection proved. */
+function actor(by: Asker, caller: Peer): AuditActor {
+  return { ...by, peer: peerText(caller) };
 }
 
 /** A workload is listed while it is bound or held; an ended one is gone from the registry. */
