@@ -13,7 +13,10 @@ export const run = defineCommand({
     node: optional(name(), 'where to start it; the first node of the cluster file when left out'),
     listen: option(address(), '127.0.0.1:1521', 'where the shim listens: the database address of the application'),
     cwd: optional(path('DIR'), 'working directory of the application; the present one when left out'),
-    env: optional(list(text('NAME=VALUE')), 'variables for the application besides PATH and HOME'),
+    env: optional(
+      list(text('NAME[=VALUE]')),
+      'variables for the application besides PATH and HOME; NAME alone hands on the one of this shell',
+    ),
     json: option(flag(), 'false', 'print the workload as JSON'),
     ...operatorOptions,
   },
@@ -48,9 +51,13 @@ export const run = defineCommand({
 function variables(words: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     words.map((word) => {
-      const at = word.indexOf('=');
-      if (at < 1) throw new ConfigError('bad-option', `--env: "${word}" is not allowed, expected NAME=VALUE`);
-      return [word.slice(0, at), word.slice(at + 1)];
+      const [name = '', ...rest] = word.split('=');
+      // Not the whole word: the value may be a password.
+      if (!/^\w+$/.test(name)) throw new ConfigError('bad-option', `--env: "${name}" is not the name of a variable`);
+      if (rest.length > 0) return [name, rest.join('=')];
+      const value = process.env[name];
+      if (value === undefined) throw new ConfigError('bad-option', `--env: there is no ${name} in this shell`);
+      return [name, value];
     }),
   );
 }
