@@ -17,7 +17,13 @@ import type { IdentityState, SessionIdentity } from './view.js';
 import type { Writable } from './writable.js';
 
 /** Until both ends have told: no end-of-call status, so that nothing is concluded from it. */
-export const unknownCapabilities: TtcCapabilities = { fieldVersion: 0, endOfCallStatus: false };
+export const unknownCapabilities: TtcCapabilities = {
+  fieldVersion: 0,
+  endOfCallStatus: false,
+  endOfResponse: true,
+  plainTexts: false,
+  wideScales: false,
+};
 
 /** Keys of a server's login answer. Session keys and password proofs are never looked at. */
 const replyKeys = [
@@ -96,7 +102,7 @@ export class IdentityTracker {
       const request = readDataTypesRequest(payload);
       if (request.kind === 'read') this.#at.client = offeredCapabilities(request.value);
     } else if (head.kind === 'call') {
-      const request = readLoginRequest(payload, this.#at.capabilities.fieldVersion);
+      const request = readLoginRequest(payload, this.#at.capabilities);
       if (request.kind === 'read') this.#login(request.value);
     }
     this.#negotiate();

@@ -8,7 +8,7 @@
  *     └──────┘ ◄───────────── └────────────┘
  *                 a RESET, or the driver goes on
  *
- * Where a response ends: with END_OF_RESPONSE negotiated (23ai) the database marks it: flag 0x2000 or EOF, or a packet whose
+ * Where a response ends: with END_OF_RESPONSE in ACCEPT (23ai) and in the driver's capabilities the database marks it: flag 0x2000 or EOF, or a packet whose
  * one payload byte is message 29. Without, a response ends with the packet at whose end an ERROR or STATUS message ends; should
  * rows look like one by chance, the bytes that follow show that the call goes on (CallTracker.response).
  */
@@ -71,7 +71,7 @@ export interface ResponseState extends ResponsePosition {
 export class ResponseWatcher implements PacketSink {
   capabilities: TtcCapabilities;
   readonly #events: ResponseEvents;
-  readonly #endIsMarked: boolean;
+  readonly #canMarkEnds: boolean;
   readonly #sduBytes: number;
   readonly #at: Writable<ResponsePosition>;
   /*
@@ -86,12 +86,12 @@ export class ResponseWatcher implements PacketSink {
 
   constructor(
     events: ResponseEvents,
-    options: { capabilities: TtcCapabilities; endIsMarked: boolean; sduBytes: number },
+    options: { capabilities: TtcCapabilities; canMarkEnds: boolean; sduBytes: number },
     state?: ResponseState,
   ) {
     this.#events = events;
     this.capabilities = options.capabilities;
-    this.#endIsMarked = options.endIsMarked;
+    this.#canMarkEnds = options.canMarkEnds;
     this.#sduBytes = options.sduBytes;
     this.#at = {
       keepsWhole: state?.keepsWhole ?? true,
@@ -126,7 +126,7 @@ export class ResponseWatcher implements PacketSink {
     at.dataFlags = start.dataFlags;
     if (start.type === PacketType.data) {
       at.payloadBytes = start.lengthBytes - dataHeaderBytes;
-      const isFull = !this.#endIsMarked && start.lengthBytes >= this.#sduBytes;
+      const isFull = !this.#endIsMarked() && start.lengthBytes >= this.#sduBytes;
       at.tailBytesMax = isFull ? limits.fullPacketTailBytesMax : limits.tailBytesMax;
     } else if (!isSmall(start.type)) {
       this.#events.unknown(`packet of type ${start.type} from the database`);
@@ -167,7 +167,7 @@ export class ResponseWatcher implements PacketSink {
     if (!this.#at.responding) return;
     const flags = DataFlag.endOfResponse | DataFlag.endOfFile;
     const isMarked = (this.#at.dataFlags & flags) !== 0 || this.#isClosing;
-    if (isMarked || !this.#endIsMarked) {
+    if (isMarked || !this.#endIsMarked()) {
       const end = this.#readEnd();
       if (isMarked || end.kind === 'known') {
         this.abandon();
@@ -180,6 +180,10 @@ export class ResponseWatcher implements PacketSink {
     if (this.#only === undefined) return;
     this.#keepTail(this.#only);
     this.#only = undefined;
+  }
+
+  #endIsMarked(): boolean {
+    return this.#canMarkEnds && this.capabilities.endOfResponse;
   }
 
   #readEnd(): EndOfCall {

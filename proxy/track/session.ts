@@ -227,10 +227,10 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
   }
 
   #watch(accept: Accept, from?: WatchState): void {
-    const { lengthForm, sduBytes, endOfResponse: endIsMarked } = accept;
+    const { lengthForm, sduBytes, endOfResponse: canMarkEnds } = accept;
     const { capabilities } = this.#identity;
     const requests = new RequestWatcher(this, capabilities, from?.requests);
-    const responses = new ResponseWatcher(this, { capabilities, endIsMarked, sduBytes }, from?.responses);
+    const responses = new ResponseWatcher(this, { capabilities, canMarkEnds, sduBytes }, from?.responses);
     this.#watchers = {
       requests,
       responses,

@@ -122,7 +122,7 @@ export function viewOf(facts: TrackFacts): SessionTrack {
     protocol: {
       version: accept?.version ?? 0,
       sduBytes: accept?.sduBytes ?? 0,
-      endOfResponse: accept?.endOfResponse ?? false,
+      endOfResponse: (accept?.endOfResponse ?? false) && identity.capabilities.endOfResponse,
       fieldVersion: identity.capabilities.fieldVersion,
     },
     calls: {

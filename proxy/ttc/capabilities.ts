@@ -45,24 +45,47 @@ export const CapabilityBit = {
 /** Runtime capability 1: the data types message carries a time zone. */
 export const runtimeTimeZone = { index: 1, bit: 0x01, bytes: 11 } as const;
 
+/** How columns and binds are described (python-oracledb: TNS_DATA_TYPE_OAC9). */
+const descriptionType = 39;
+
+/** Encoding flags of the data types message (driver: TNS_ENCODING_CONV_LENGTH): texts have a length of their own, as CLR. */
+const encodingConvertsLength = 0x02;
+
 /** What both ends agreed on, as far as reading calls needs it. */
 export interface TtcCapabilities {
   readonly fieldVersion: number;
   /** The end-of-call status tells the truth about transactions. Without it the transaction state is unknown. */
   readonly endOfCallStatus: boolean;
+  /** The client understands END OF RESPONSE; a server that offers it in ACCEPT sends it to no other (JDBC is one). */
+  readonly endOfResponse: boolean;
+  /** The client writes texts of a known length without a length of their own: JDBC, when both ends use the same character set. */
+  readonly plainTexts: boolean;
+  /** In descriptions of columns and binds the scale of numbers and times is a UB2: JDBC and go-ora ask for that. */
+  readonly wideScales: boolean;
 }
 
 /** Compile time and runtime capabilities of one end, as bytes. */
 export interface CapabilityBytes {
   readonly compile: Buffer;
   readonly runtime: Buffer;
+  /** Of a client: it did not set `encodingConvertsLength`. */
+  readonly plainTexts?: boolean;
+  /** Of a client: it has descriptions (type 39) converted to a later type. */
+  readonly wideScales?: boolean;
 }
 
 /** What one end offers. */
-export function offeredCapabilities({ compile }: CapabilityBytes): TtcCapabilities {
+export function offeredCapabilities({
+  compile,
+  plainTexts = false,
+  wideScales = false,
+}: CapabilityBytes): TtcCapabilities {
   return {
     fieldVersion: compile[Capability.fieldVersion] ?? 0,
     endOfCallStatus: ((compile[Capability.ttc1] ?? 0) & CapabilityBit.endOfCallStatus) !== 0,
+    endOfResponse: ((compile[Capability.ttc4] ?? 0) & CapabilityBit.endOfResponse) !== 0,
+    plainTexts,
+    wideScales,
   };
 }
 
@@ -71,6 +94,9 @@ export function agreedCapabilities(client: TtcCapabilities, server: TtcCapabilit
   return {
     fieldVersion: Math.min(client.fieldVersion, server.fieldVersion),
     endOfCallStatus: client.endOfCallStatus && server.endOfCallStatus,
+    endOfResponse: client.endOfResponse,
+    plainTexts: client.plainTexts,
+    wideScales: client.wideScales,
   };
 }
 
@@ -137,19 +163,22 @@ export function skipDataTypes(reader: ByteReader): CapabilityBytes {
   if (reader.u8() !== 2) {
     throw new BadScalar('not a data types message');
   }
-  reader.skip(5);
+  reader.skip(4); // character sets
+  const plainTexts = (reader.u8() & encodingConvertsLength) === 0;
   const compile = Buffer.from(reader.clr() ?? []);
   const runtime = Buffer.from(reader.clr() ?? []);
   if (((runtime[runtimeTimeZone.index] ?? 0) & runtimeTimeZone.bit) !== 0) {
     reader.skip(runtimeTimeZone.bytes);
   }
-  while (reader.u16() !== 0) {
+  let wideScales = false;
+  for (let type = reader.u16(); type !== 0; type = reader.u16()) {
     // type, converted type, representation, 0; without a conversion the type stands alone
-    if (reader.u16() !== 0) {
-      reader.skip(4);
-    }
+    const converted = reader.u16();
+    if (converted !== 0) reader.skip(4);
+    // Types 120 and 646 are the later ones (python-oracledb: TNS_DATA_TYPE_OAC9, OAC122 and OAC).
+    if (type === descriptionType) wideScales = converted > descriptionType;
   }
-  return { compile, runtime };
+  return { compile, runtime, plainTexts, wideScales };
 }
 
 /** Reads text up to its NUL. */

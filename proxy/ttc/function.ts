@@ -35,6 +35,7 @@ export const FunctionCode = {
   logoff: 9,
   commit: 14,
   rollback: 15,
+  version: 59,
   reExecuteAndFetch: 78,
   execute: 94,
   lobOperation: 96,
@@ -109,12 +110,18 @@ export function readRequestHead(head: Buffer, capabilities: TtcCapabilities): Re
   }
 }
 
-/** Skips what stands behind the function code: the sequence number and, since 23.1, the token. */
-export function skipFunctionHeader(reader: ByteReader, capabilities: TtcCapabilities): void {
-  reader.skip(1);
+/** Reads what stands behind the function code: the sequence number, which is the result, and, since 23.1, the token. */
+export function readFunctionHeader(reader: ByteReader, capabilities: TtcCapabilities): number {
+  const sequence = reader.u8();
   if (capabilities.fieldVersion >= fieldVersions.v23_1ext1) {
     reader.ub8();
   }
+  return sequence;
+}
+
+/** A text whose length was given before. */
+export function readText(reader: ByteReader, lengthBytes: number, { plainTexts }: TtcCapabilities): string {
+  return plainTexts ? reader.bytes(lengthBytes).toString('utf8') : reader.text();
 }
 
 const functionNames: ReadonlyMap<number, string> = new Map(
@@ -146,7 +153,7 @@ function walk(reader: ByteReader, capabilities: TtcCapabilities): RequestHead {
         if (piggybacks.push(code) > limits.piggybacksMax) {
           return { kind: 'unknown', reason: `more than ${limits.piggybacksMax} piggybacks` };
         }
-        skipFunctionHeader(reader, capabilities);
+        readFunctionHeader(reader, capabilities);
         sessionState |= skipPiggyback(reader, code);
         break;
       }

@@ -1,12 +1,14 @@
 import {
   type CapabilityBytes,
   fieldVersions,
+  offeredCapabilities,
   type Reading,
   reading,
   readNulText,
   skipDataTypes,
+  type TtcCapabilities,
 } from './capabilities.js';
-import { FunctionCode, MessageType, skipFunctionHeader } from './function.js';
+import { FunctionCode, MessageType, readFunctionHeader, readText } from './function.js';
 import { BadScalar, type ByteReader } from './scalar.js';
 
 /** Key/value pairs of a login message, e.g. `AUTH_SESSION_ID` or `AUTH_PROGRAM_NM`. */
@@ -15,6 +17,7 @@ export type LoginPairs = ReadonlyMap<string, string>;
 /** A login function of a client: first or second phase. */
 export interface LoginRequest {
   readonly phase: 'one' | 'two';
+  readonly sequence: number;
   readonly user: string;
   readonly mode: number;
   readonly pairs: LoginPairs;
@@ -42,18 +45,18 @@ export function readFastAuthRequest(payload: Buffer): Reading<FastAuthRequest> {
     if (reader.u8() !== MessageType.protocol) {
       throw new BadScalar('fast auth without a protocol message');
     }
-    reader.skip(2);
+    readNulText(reader); // protocol versions, one byte each
     const driver = readNulText(reader);
     reader.skip(5);
     const fieldVersion = reader.u8();
     const client = skipDataTypes(reader);
-    return { driver, client, login: readLogin(reader, fieldVersion) };
+    return { driver, client, login: readLogin(reader, { ...offeredCapabilities(client), fieldVersion }) };
   });
 }
 
 /** Reads a login function (118 or 115) that stands at the start of a request. */
-export function readLoginRequest(payload: Buffer, fieldVersion: number): Reading<LoginRequest> {
-  return reading(payload, (reader) => readLogin(reader, fieldVersion));
+export function readLoginRequest(payload: Buffer, capabilities: TtcCapabilities): Reading<LoginRequest> {
+  return reading(payload, (reader) => readLogin(reader, capabilities));
 }
 
 /**
@@ -74,7 +77,7 @@ export function readLoginReply(payload: Buffer, keys: readonly string[]): LoginP
   return pairs;
 }
 
-function readLogin(reader: ByteReader, fieldVersion: number): LoginRequest {
+function readLogin(reader: ByteReader, capabilities: TtcCapabilities): LoginRequest {
   if (reader.u8() !== MessageType.function) {
     throw new BadScalar('not a login function');
   }
@@ -82,15 +85,21 @@ function readLogin(reader: ByteReader, fieldVersion: number): LoginRequest {
   if (code !== FunctionCode.authPhaseOne && code !== FunctionCode.authPhaseTwo) {
     throw new BadScalar(`function ${code} is not a login`);
   }
-  skipFunctionHeader(reader, { fieldVersion, endOfCallStatus: true });
+  const sequence = readFunctionHeader(reader, capabilities);
   const hasUser = reader.u8() !== 0;
   const userBytes = reader.ub4();
   const mode = reader.ub4();
   reader.skip(1);
   const count = reader.ub4();
   reader.skip(2);
-  const user = hasUser && userBytes > 0 ? reader.text() : '';
-  return { phase: code === FunctionCode.authPhaseOne ? 'one' : 'two', user, mode, pairs: readPairs(reader, count) };
+  const user = hasUser && userBytes > 0 ? readText(reader, userBytes, capabilities) : '';
+  return {
+    phase: code === FunctionCode.authPhaseOne ? 'one' : 'two',
+    sequence,
+    user,
+    mode,
+    pairs: readPairs(reader, count),
+  };
 }
 
 /** UB4 and CLR of the key, UB4 and CLR of the value, UB4 flags (driver: writeKeyValue). */

@@ -212,6 +212,10 @@ export class ByteWriter {
     return this.#integer(value, 0);
   }
 
+  sb2(value: number): this {
+    return this.sb4(value);
+  }
+
   sb4(value: number): this {
     return this.#integer(Math.abs(value), value < 0 ? 0x80 : 0);
   }

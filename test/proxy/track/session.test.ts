@@ -3,7 +3,20 @@ import t from 'tap';
 import { limits } from '../../../proxy/track/limits.js';
 import { SessionTracker } from '../../../proxy/track/session.js';
 import { accepted, feed, now } from './tracked.js';
-import { bytes, clr, type Dialect, data, marker, packet, release19, type Step, speaker, today, ub } from './wire.js';
+import {
+  bytes,
+  clr,
+  type Dialect,
+  data,
+  jdbc,
+  marker,
+  packet,
+  release19,
+  type Step,
+  speaker,
+  today,
+  ub,
+} from './wire.js';
 
 const open = 0x2;
 
@@ -19,6 +32,7 @@ const transactionOf = (tracker: SessionTracker) => tracker.view().transaction.ki
 for (const [name, dialect] of [
   ['23ai', today],
   ['19c', release19],
+  ['JDBC at 23ai', jdbc],
 ] as const) {
   const say = speaker(dialect);
 

@@ -19,7 +19,7 @@ export function accepted(
         tduBytes: 65536,
         flags2: 0,
         lengthForm: options.lengthForm ?? 'u32',
-        endOfResponse: dialect.marked,
+        endOfResponse: dialect.offered ?? dialect.marked,
         fastAuth: false,
         nativeServices: options.nativeServices ?? false,
         compression: false,

@@ -46,16 +46,21 @@ export interface Dialect {
   readonly fieldVersion: number;
   /** Requests and responses are marked at their end. */
   readonly marked: boolean;
+  /** ACCEPT offers marks; they are not used when the driver does not know them. */
+  readonly offered?: boolean;
 }
 
 /** Version 24 (23ai) is the first with marked responses, 18 the first with tokens. */
 export const today: Dialect = { fieldVersion: 24, marked: true };
 export const release19: Dialect = { fieldVersion: 12, marked: false };
+/** JDBC speaks the newest version and knows no marks. */
+export const jdbc: Dialect = { fieldVersion: 24, marked: false, offered: true };
 
 function capabilities(dialect: Dialect): Buffer {
   const compile = Buffer.alloc(53);
   compile[7] = dialect.fieldVersion;
   compile[15] = 0x01;
+  compile[40] = dialect.marked ? 0x20 : 0;
   return compile;
 }
 
@@ -116,7 +121,7 @@ function login(
     say.request(bytes(1, 6, 0, 'node-oracledb\0')),
     // Replies of the negotiation are not marked.
     { from: 'database', bytes: data(protocolReply, 0) },
-    say.request(bytes(2, Buffer.alloc(5), clr(compile), clr(bytes(2, 0)), 0, 0)),
+    say.request(bytes(2, Buffer.alloc(4), 3, clr(compile), clr(bytes(2, 0)), 0, 0)),
     { from: 'database', bytes: data(bytes(2, 0, 0), 0) },
     say.request(
       auth(118, [pair('AUTH_PROGRAM_NM', 'orders.js'), pair('AUTH_MACHINE', 'node-a'), pair('AUTH_PID', '77')]),

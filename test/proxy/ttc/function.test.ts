@@ -8,8 +8,20 @@ import {
 } from '../../../proxy/ttc/index.js';
 import { ascii, hex } from '../tns/bytes.js';
 
-const v24: TtcCapabilities = { fieldVersion: 24, endOfCallStatus: true };
-const v13: TtcCapabilities = { fieldVersion: 13, endOfCallStatus: true };
+const v24: TtcCapabilities = {
+  fieldVersion: 24,
+  endOfCallStatus: true,
+  endOfResponse: true,
+  plainTexts: false,
+  wideScales: false,
+};
+const v13: TtcCapabilities = {
+  fieldVersion: 13,
+  endOfCallStatus: true,
+  endOfResponse: true,
+  plainTexts: false,
+  wideScales: false,
+};
 
 function head(...parts: readonly string[]): RequestHead {
   return readRequestHead(hex(...parts), v24);

@@ -65,18 +65,45 @@ t.test('a fast auth request holds the client’s capabilities and the first phas
   }
 });
 
+t.test('JDBC names other protocol versions, writes its user plainly, and wants wide scales', async (t) => {
+  const types = dataTypes('0201 0000 0000 05', '80000000 3c3c 8000000000').replace('6903 6903 03', '6903 6903 01');
+  const request = hex(
+    '22 01 00 00',
+    `01 06 05 04 03 02 01 00 ${ascii('Java_TTC-8.2.0')} 00`,
+    '6903 01 d007 18', // field version 24
+    types.replace('0005 0000', '0027 0286 0001 0000'), // descriptions as type 646
+    `03 76 01 00  01 0103 0101  01 0101 01 01  ${ascii('APP')} ${pair('AUTH_PROGRAM_NM', 'Orders')}`,
+  );
+  t.match(readFastAuthRequest(request), {
+    kind: 'read',
+    value: {
+      driver: 'Java_TTC-8.2.0',
+      client: { plainTexts: true, wideScales: true },
+      login: { phase: 'one', sequence: 1, user: 'APP' },
+    },
+  });
+  for (let end = 0; end < request.length; end++) {
+    t.strictSame(readFastAuthRequest(request.subarray(0, end)), { kind: 'need-more' }, `cut at ${end}`);
+  }
+});
+
 t.test('without the time zone capability there is no time zone', async (t) => {
   const read = readDataTypesRequest(hex(dataTypes('0200 0000 0000 05', '')));
   t.match(read, { kind: 'read' });
 });
 
+const v13 = { fieldVersion: 13, endOfCallStatus: true, endOfResponse: true, plainTexts: false, wideScales: false };
+
 t.test('a login function is read in its field version', async (t) => {
-  t.match(readLoginRequest(hex(phaseOne), 13), { kind: 'read', value: { user: 'shop' } });
+  t.match(readLoginRequest(hex(phaseOne), v13), { kind: 'read', value: { user: 'shop' } });
   // 23.1: a token behind the sequence number
   const withToken = phaseOne.replace('03 76 01', '03 73 02 00');
-  t.match(readLoginRequest(hex(withToken), 24), { kind: 'read', value: { phase: 'two', user: 'shop' } });
-  t.match(readLoginRequest(hex('03 93 01'), 13), { kind: 'unknown' });
-  t.match(readLoginRequest(hex('03 76 01 00 00 00 01 020101 00 00'), 13), { kind: 'unknown', reason: /257/ });
+  t.match(readLoginRequest(hex(withToken), { ...v13, fieldVersion: 24 }), {
+    kind: 'read',
+    value: { phase: 'two', user: 'shop' },
+  });
+  t.match(readLoginRequest(hex('03 93 01'), v13), { kind: 'unknown' });
+  t.match(readLoginRequest(hex('03 76 01 00 00 00 01 020101 00 00'), v13), { kind: 'unknown', reason: /257/ });
 });
 
 t.test('the server’s protocol message holds its capabilities', async (t) => {
@@ -102,8 +129,20 @@ t.test('what is agreed is what both ends can', async (t) => {
     compile: hex(compile(version, ttc1)),
     runtime: Buffer.alloc(0),
   });
-  t.strictSame(negotiateCapabilities(end(24, 0x29), end(16, 0x01)), { fieldVersion: 16, endOfCallStatus: true });
-  t.strictSame(negotiateCapabilities(end(12, 0x28), end(24, 0x01)), { fieldVersion: 12, endOfCallStatus: false });
+  t.strictSame(negotiateCapabilities(end(24, 0x29), end(16, 0x01)), {
+    fieldVersion: 16,
+    endOfCallStatus: true,
+    endOfResponse: false,
+    plainTexts: false,
+    wideScales: false,
+  });
+  t.strictSame(negotiateCapabilities(end(12, 0x28), end(24, 0x01)), {
+    fieldVersion: 12,
+    endOfCallStatus: false,
+    endOfResponse: false,
+    plainTexts: false,
+    wideScales: false,
+  });
 });
 
 t.test('SID and serial# are found in the login answer of thin and of OCI clients', async (t) => {

@@ -10,8 +10,20 @@ import {
 } from '../../../proxy/ttc/index.js';
 import { ascii, be, hex } from '../tns/bytes.js';
 
-const v24: TtcCapabilities = { fieldVersion: 24, endOfCallStatus: true };
-const v13: TtcCapabilities = { fieldVersion: 13, endOfCallStatus: true };
+const v24: TtcCapabilities = {
+  fieldVersion: 24,
+  endOfCallStatus: true,
+  endOfResponse: true,
+  plainTexts: false,
+  wideScales: false,
+};
+const v13: TtcCapabilities = {
+  fieldVersion: 13,
+  endOfCallStatus: true,
+  endOfResponse: true,
+  plainTexts: false,
+  wideScales: false,
+};
 
 function ub(n: number): string {
   const size = n === 0 ? 0 : n < 256 ? 1 : n < 65536 ? 2 : 4;
@@ -118,7 +130,13 @@ t.test('candidates that disagree about the transaction make it unknown', async (
 });
 
 t.test('without an agreed end-of-call status the transaction is unknown', async (t) => {
-  const capabilities = { fieldVersion: 24, endOfCallStatus: false };
+  const capabilities = {
+    fieldVersion: 24,
+    endOfCallStatus: false,
+    endOfResponse: true,
+    plainTexts: false,
+    wideScales: false,
+  };
   t.match(readEndOfCall(hex(status(0), '1d'), capabilities), { kind: 'known', transactionOpen: undefined });
 });
 
