@@ -41,7 +41,7 @@ const ltxidBytesMax = 255;
 export function readServerPiggybacks(bytes: Buffer, at: number): { readonly news: ServerNews; readonly end: number } {
   let news = noNews;
   let end = at;
-  while (bytes[end] === MessageType.serverPiggyback) {
+  while (beginsAt(bytes, end)) {
     const reader = new ByteReader(bytes, end + 1);
     try {
       news = { ...news, ...readBody(reader) };
@@ -61,12 +61,24 @@ const windowBytes = 512;
 export function readServerPiggybacksBefore(bytes: Buffer, end: number): ServerNews {
   const from = Math.max(0, end - windowBytes);
   const window = bytes.subarray(from, end);
-  for (let at = window.indexOf(MessageType.serverPiggyback); at >= 0; ) {
+  for (let at = findServerPiggyback(window, 0); at >= 0; at = findServerPiggyback(window, at + 1)) {
     const chain = readServerPiggybacks(window, at);
     if (chain.end === window.length) return chain.news;
-    at = window.indexOf(MessageType.serverPiggyback, at + 1);
   }
   return noNews;
+}
+
+/** Where a piggyback may begin, from `from` on; -1 for nowhere. Costs little where there is none. */
+export function findServerPiggyback(bytes: Buffer, from: number): number {
+  let at = bytes.indexOf(MessageType.serverPiggyback, from);
+  while (at >= 0 && !beginsAt(bytes, at)) at = bytes.indexOf(MessageType.serverPiggyback, at + 1);
+  return at;
+}
+
+const opcodes: ReadonlySet<number> = new Set(Object.values(ServerPiggyback));
+
+function beginsAt(bytes: Buffer, at: number): boolean {
+  return bytes[at] === MessageType.serverPiggyback && opcodes.has(bytes[at + 1] ?? 0);
 }
 
 /** What of two is known, the later one first. */

@@ -2,7 +2,14 @@ import { fieldVersions, type TtcCapabilities } from './capabilities.js';
 import { Cursor } from './cursor.js';
 import { MessageType } from './function.js';
 import { limits } from './limits.js';
-import { laterNews, noNews, readServerPiggybacks, readServerPiggybacksBefore, type ServerNews } from './piggyback.js';
+import {
+  findServerPiggyback,
+  laterNews,
+  noNews,
+  readServerPiggybacks,
+  readServerPiggybacksBefore,
+  type ServerNews,
+} from './piggyback.js';
 
 /** Bits of the end-of-call status (driver: TNS_EOCS_FLAGS_...). */
 export const CallStatusBit = {
@@ -44,7 +51,8 @@ export function readEndOfCall(tail: Buffer, capabilities: TtcCapabilities): EndO
   const known = conclude(tail, errors, capabilities);
   if (known !== undefined) return known;
   // A STATUS can only be the last few bytes, with piggybacks behind it some more.
-  const from = Math.max(0, tail.length - statusBytesMax - newsBytesMax - 1);
+  const news = findServerPiggyback(tail, Math.max(0, tail.length - newsBytesMax));
+  const from = Math.max(0, (news < 0 ? tail.length : news) - statusBytesMax - 1);
   const statuses = candidates(cursor, tail, MessageType.status, from, () => readStatus(cursor));
   return conclude(tail, statuses, capabilities) ?? { kind: 'none' };
 }
