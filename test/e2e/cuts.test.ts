@@ -3,6 +3,7 @@ import t from 'tap';
 import { idsPerConnection } from '../../fixtures/apps/rows.js';
 import type { StepEvent } from '../../fixtures/apps/steps.js';
 import { openStage } from './play.js';
+import { randomFrom } from './random.js';
 import { Relay } from './relay.js';
 import { startShim } from './shim.js';
 import { digestOf, Stage } from './stage.js';
@@ -17,17 +18,6 @@ const bytesMax = 100_000;
 const noteBytes = 1_000;
 const filled = { firstId: 5 * idsPerConnection, rows: 3_000 };
 const manyRows = 2_000;
-
-/** mulberry32: the same numbers from the same seed. */
-function randomFrom(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 t.test('an application whose link is cut a hundred times at random bytes gets every row right', async (t) => {
   t.comment(`HOLDFAST_SEED=${seed}`);

@@ -11,6 +11,16 @@ export interface BackendProcess {
   readonly queryStart: string;
 }
 
+/** One id in a table: how often it is there, and what its rows are like. */
+export interface FoundId {
+  readonly id: number;
+  readonly copies: number;
+  /** Its content is not what was inserted. */
+  readonly wrong: boolean;
+  readonly transaction: string;
+  readonly process: number;
+}
+
 /** The database behind the database, asked directly: it knows nothing of moves, of Oracle, or of these tests. */
 export class Witness {
   readonly #client: pg.Client;
@@ -72,6 +82,34 @@ export class Witness {
       `select pid from pg_stat_activity where application_name like 'sid=%' and backend_xid is not null`,
     );
     return rows.map(({ pid }) => pid);
+  }
+
+  /** From now on every new row of the table tells which transaction and which process of PostgreSQL has made it. */
+  async noteMakers(table: string): Promise<void> {
+    const columns = 'add made_in xid8 default pg_current_xact_id(), add made_by int default pg_backend_pid()';
+    await this.#query(`alter table app.${table} ${columns}`);
+  }
+
+  /** Looks at every byte of every visible row of a table with makers, which may have an id more than once. */
+  async everyId(table: string, noteBytes: number): Promise<readonly FoundId[]> {
+    return this.#query<FoundId>(
+      `select id::float8 as id, count(*)::int as copies, bool_or(note is distinct from ${noteSql(noteBytes)}) as wrong,
+         min(made_in)::text as transaction, min(made_by) as process
+       from app.${table} group by id`,
+    );
+  }
+
+  /** The processes behind all Oracle sessions, by their names: `sid=N serial=N`. */
+  async sessions(): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.#query<{ name: string; pid: number }>(
+      `select application_name as name, pid from pg_stat_activity where application_name like 'sid=%'`,
+    );
+    return new Map(rows.map(({ name, pid }) => [name, pid]));
+  }
+
+  async numbers(sql: string): Promise<ReadonlyMap<number, number>> {
+    const rows = await this.#query<{ key: number; value: number }>(sql);
+    return new Map(rows.map(({ key, value }) => [key, value]));
   }
 
   async close(): Promise<void> {
