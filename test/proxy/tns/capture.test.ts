@@ -1,10 +1,11 @@
 /**
- * Captures of real servers, where they are present: they are not part of this project (see the README beside them), so
- * where they are absent there is nothing to read and this file says so. HOLDFAST_CAPTURES names another directory.
+ * Captures of real servers, where HOLDFAST_TEST_CAPTURES names a directory with some: they are not part of this project, so
+ * where it is not set there is nothing to read and this file says so.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { conversations } from '../../../fixtures/captures/capture.js';
 import {
   acceptWithoutOutOfBand,
   connectWithoutOutOfBand,
@@ -19,23 +20,8 @@ import {
   tnsLimits,
 } from '../../../proxy/tns/index.js';
 
-const file = join(process.env.HOLDFAST_CAPTURES ?? '../shared/captures', 'listener-12c.pcapng');
-
-/** TCP payloads by destination port, from the enhanced packet blocks of a pcapng file (Ethernet, IPv4). */
-function payloads(capture: Buffer): { toServer: Buffer; toClient: Buffer } {
-  const parts = { toServer: [] as Buffer[], toClient: [] as Buffer[] };
-  for (let at = 0; at < capture.length; at += capture.readUInt32LE(at + 4)) {
-    if (capture.readUInt32LE(at) !== 6) {
-      continue;
-    }
-    const frame = capture.subarray(at + 28, at + 28 + capture.readUInt32LE(at + 20));
-    const ip = frame.subarray(14, 14 + frame.readUInt16BE(16));
-    const tcp = ip.subarray((ip.readUInt8(0) & 0x0f) * 4);
-    const payload = tcp.subarray((tcp.readUInt8(12) >> 4) * 4);
-    (tcp.readUInt16BE(2) === 1521 ? parts.toServer : parts.toClient).push(payload);
-  }
-  return { toServer: Buffer.concat(parts.toServer), toClient: Buffer.concat(parts.toClient) };
-}
+const directory = process.env.HOLDFAST_TEST_CAPTURES;
+const file = directory === undefined ? undefined : join(directory, 'listener-12c.pcapng');
 
 /** Types and lengths of what follows the connect phase. */
 function rest(bytes: Buffer): string[] {
@@ -53,9 +39,12 @@ function rest(bytes: Buffer): string[] {
   return seen;
 }
 
-if (existsSync(file)) {
+if (file !== undefined && existsSync(file)) {
   t.test('a 12c listener and sqlplus', async (t) => {
-    const { toServer, toClient } = payloads(readFileSync(file));
+    const [flow] = conversations(readFileSync(file));
+    const sent = (from: 'driver' | 'database') =>
+      Buffer.concat(flow?.segments.flatMap((segment) => (segment.from === from ? [segment.bytes] : [])) ?? []);
+    const [toServer, toClient] = [sent('driver'), sent('database')];
     const client = new PacketCollector('frontend', tnsLimits.connectPacketBytesMax);
     client.push(toServer);
     for (const round of [1, 2]) {
@@ -93,5 +82,5 @@ if (existsSync(file)) {
     t.strictSame(rest(client.takeRest()), ['6 of 164', '6 of 38', '6 of 82', '6 of 233']);
   });
 } else {
-  t.pass(`no captures in this place (${file}), nothing to read`);
+  t.pass('HOLDFAST_TEST_CAPTURES names no directory with listener-12c.pcapng, nothing to read');
 }
