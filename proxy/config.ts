@@ -1,9 +1,17 @@
 import { linkOptions } from '../shim/config.js';
 import { option, optional, required } from '../shim/program/config.js';
 import { securityOptions } from '../shim/program/security.js';
-import { address, choice, count, duration, list, path, size, text } from '../shim/program/values.js';
+import { address, choice, count, duration, list, parsed, path, size, text } from '../shim/program/values.js';
+import { addressesMax } from './backend/limits.js';
+import { parseTarget } from './backend/target.js';
 import { holdRules } from './policy/options.js';
 import { endings } from './policy/rules.js';
+
+const target = parsed(
+  'ADDRESS',
+  `HOST:PORT or tcps://HOST:PORT, up to ${addressesMax} of them with commas between, or (DESCRIPTION=(ADDRESS=...))`,
+  parseTarget,
+);
 
 const holdOptions = {
   'hold-transaction': option(duration(), '15m', 'how long sessions with a transaction open are held without a link'),
@@ -16,7 +24,18 @@ const holdOptions = {
 } as const;
 
 export const proxyOptions = {
-  database: required(address(), "the database's listener; services are named by the drivers"),
+  database: required(target, "the database's listeners, tried in this order; services are named by the drivers"),
+  'database-wallet': optional(
+    path(),
+    'for tcps: PEM file, or directory with ewallet.pem: trusted authorities, and a client certificate with its key if one is asked for',
+  ),
+  'wallet-password-file': optional(path(), 'file with the password of the key in the wallet'),
+  'database-dn': optional(text('DN'), 'for tcps: subject of the certificate, instead of the name of the host'),
+  'database-sni': option(
+    choice('off', 'host', 'service'),
+    'off',
+    'for tcps: server name in the handshake; service names the service as drivers do with USE_SNI',
+  ),
   listen: option(address(), '0.0.0.0:7400', 'where shims bring their links'),
   'control-listen': option(address(), '127.0.0.1:7401', 'where operators and agents ask; port 0 takes a free one'),
   'control-socket': optional(path(), 'Unix socket for the same, instead of --control-listen'),
@@ -24,7 +43,16 @@ export const proxyOptions = {
   'workloads-max': option(count(1, 100_000), '4096', 'most applications served at one time'),
   'memory-workload': option(size(), '64MiB', 'most bytes kept of one application and direction'),
   'memory-process': option(size(), '512MiB', 'most bytes kept of all applications and one direction'),
-  'dial-timeout': option(duration(), '10s', 'longest time for a TCP connection to the database'),
+  'dial-timeout': option(
+    duration(),
+    '10s',
+    'longest time for a TCP connection to the database, and for its TLS handshake',
+  ),
+  'answer-timeout': option(
+    duration(),
+    '15s',
+    'longest time for a listener to answer while there is another one to try',
+  ),
   'connect-timeout': option(duration(), '60s', 'longest time for the database to accept a session'),
   ...linkOptions,
   ...securityOptions,

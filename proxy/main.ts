@@ -7,6 +7,8 @@ import { loadSecurity } from '../shim/program/security.js';
 import { noAudit } from './audit/entry.js';
 import { defaultBackendLimits } from './backend/limits.js';
 import { BackendSession } from './backend/session.js';
+import { dialOrder, formatTarget } from './backend/target.js';
+import { loadDatabaseTls } from './backend/tls.js';
 import { proxyOptions } from './config.js';
 import { serveProxyControl } from './control/server.js';
 import { defaultProxyLimits } from './limits.js';
@@ -24,12 +26,17 @@ await runProgram({
       'Beside the database; shims come to port 7400, operators to 127.0.0.1:7401',
     ],
     [
+      'holdfast-proxy --database tcps://db1:2484,tcps://db2:2484 --database-wallet /etc/holdfast/wallet --secret-file /etc/holdfast/secret',
+      'Two listeners with TLS; when one cannot take a session the other is tried',
+    ],
+    [
       'holdfast-proxy --config /etc/holdfast/proxy.yaml --hold-transaction 2h',
       'Options from a file, one of them changed',
     ],
   ],
   async main({ settings, log, onStop, serve }) {
-    const { database: address } = settings;
+    const { database: target } = settings;
+    const databaseTls = loadDatabaseTls(settings, target);
     const security = loadSecurity(settings, { role: 'proxy' }, log);
     // One clock for all processes of the machine: what it stamps may be taken up by the next one.
     const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();
@@ -40,7 +47,12 @@ await runProgram({
       workloadBytesMax: settings.memoryWorkload,
       processBytesMax: settings.memoryProcess,
     };
-    const backendLimits = { ...defaultBackendLimits, dialMs: settings.dialTimeout, connectMs: settings.connectTimeout };
+    const backendLimits = {
+      ...defaultBackendLimits,
+      dialMs: settings.dialTimeout,
+      answerMs: settings.answerTimeout,
+      connectMs: settings.connectTimeout,
+    };
     const registry = new Registry({
       limits,
       linkLimits: linkLimits(settings),
@@ -50,7 +62,14 @@ await runProgram({
       now,
       newToken: () => randomBytes(tokenBytes),
       openBackend: (events, sessionLog) =>
-        new BackendSession({ address, limits: backendLimits, log: sessionLog, events, now }),
+        new BackendSession({
+          addresses: dialOrder(target, Math.random),
+          tls: databaseTls,
+          limits: backendLimits,
+          log: sessionLog,
+          events,
+          now,
+        }),
     });
     const links = new LinkListener({ registry, limits, linkLimits: linkLimits(settings), security, log });
     const port = await links.listen(settings.listen.host, settings.listen.port);
@@ -66,7 +85,7 @@ await runProgram({
     onStop('control', () => control.close());
     const listening = { host: settings.listen.host, port };
     const controls = settings.controlSocket ?? { host: settings.controlListen.host, port: control.port };
-    log.info({ listen: listening, control: controls, database: address }, 'ready for shims');
+    log.info({ listen: listening, control: controls, database: formatTarget(target) }, 'ready for shims');
     await serve();
     return 0;
   },

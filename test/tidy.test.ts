@@ -58,7 +58,7 @@ const core = [
   /^proxy\/(hold|memory|ledger)\.ts$/,
   /^proxy\/policy\//,
   /^proxy\/audit\/(entry|subject)\.ts$/,
-  /^proxy\/backend\/connect-phase\.ts$/,
+  /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,
   /^migrate\/plan\.ts$/,
 ];
 const impure = [

@@ -2,18 +2,20 @@
  * The connect phase of one session: from the driver's CONNECT to the one answer the driver sees. Pure; session.ts performs
  * the actions.
  *
- *                 CONNECT whole                 dialed                    ACCEPT or REFUSE
+ *                 CONNECT whole                 connected                 ACCEPT or REFUSE
  *   ┌────────────┐ ─────────► ┌─────────┐ ──────────────► ┌───────────┐ ───────────────────► ┌─────────┐
  *   │ collecting │            │ dialing │                 │ answering │◄──┐ RESEND: the same  │ settled │
  *   └────────────┘            └─────────┘ ◄────────────── └───────────┘ ──┘ CONNECT again     └─────────┘
- *          │ TLS handshake      │   ▲     REDIRECT: dial                                          ▲
- *          └──────────────────► │   │     its address                                             │
- *                               └───┴── dialed, for TLS: everything passes, nothing is read ──────┘
- *   any state ── limit, not Oracle Net, dial failed, database gone ──► failed (a REFUSE to the driver where it understands one)
+ *          │ TLS handshake      │   ▲   REDIRECT: dial its address                              ▲
+ *          │                    │   │   RESEND with TLS: another handshake                      │
+ *          │                    │   │   refused, failed: dial the next address                  │
+ *          └──────────────────► │   │                                                           │
+ *                               └───┴── connected, driver speaks TLS: all passes, unread ───────┘
+ *   any state ── limit, not Oracle Net, no address left ──► failed (a REFUSE to the driver where it understands one)
  *
  * The driver must not see REDIRECT or RESEND: it would walk around the proxy (oracle-net facts, 2), and once a proxy has
- * changed the CONNECT, its RESEND would have to be changed again. The bits that offer out-of-band breaks are cleared both ways,
- * because no proxy written in Node.js can carry the urgent byte (oracle-net facts, 3).
+ * changed the CONNECT, its RESEND would have to be changed again. With several addresses it sees the answer of the one that
+ * took the session, or of the last one tried.
  *
  * The database is dialed when the CONNECT is whole, not before: port scans and health checks of the shim's port make no
  * connection to the database.
@@ -22,35 +24,17 @@ import {
   type Accept,
   acceptWithoutOutOfBand,
   type Connect,
-  connectWithData,
-  connectWithoutOutOfBand,
-  type DescriptorNode,
-  dataHeaderBytes,
-  descriptorValue,
   encodeRefuse,
-  findDescriptor,
-  type Packet,
   PacketCollector,
-  PacketFlag,
   PacketType,
-  parseAccept,
-  parseConnect,
-  parseDescriptor,
-  parseRedirect,
-  parseRefuse,
-  payloadOf,
-  redirectTarget,
-  refuseError,
   TnsError,
   tnsLimits,
 } from '../tns/index.js';
-import { BackendError, refuseNumber } from './errors.js';
+import { type DatabaseAddress, formatDatabase, redirectAddress } from './address.js';
+import { ConnectRequest } from './connect-request.js';
+import { BackendError, type BackendErrorCode, connectionFailure, refuseNumber } from './errors.js';
 import type { BackendLimits } from './limits.js';
-
-export interface DatabaseAddress {
-  readonly host: string;
-  readonly port: number;
-}
+import { AnswerReader, type ListenerAnswer } from './listener-answer.js';
 
 /** What the connect phase found out; the session starts from it. */
 export interface Settled {
@@ -73,12 +57,26 @@ export interface Settled {
   readonly fromDatabase: Buffer;
 }
 
+/** Where to connect, and what TLS needs to know of it. */
+export interface DialPlan {
+  readonly address: DatabaseAddress;
+  /** The address of `--database` that led here: a certificate for its host counts too, as it does for drivers. */
+  readonly origin: DatabaseAddress;
+  readonly connectData: string;
+  /** Oracle Net version of the driver. */
+  readonly version: number;
+}
+
 export type ConnectAction =
-  /** Connect to this address, instead of the present connection if there is one. */
-  | { readonly kind: 'dial'; readonly address: DatabaseAddress }
+  /** Connect, instead of the present connection if there is one. */
+  | ({ readonly kind: 'dial' } & DialPlan)
+  /** Another TLS handshake on the present connection. */
+  | { readonly kind: 'secure' }
   | { readonly kind: 'send'; readonly bytes: Buffer }
   /** Bytes for the driver. */
   | { readonly kind: 'answer'; readonly bytes: Buffer }
+  /** An address did not take the session; the next one is dialed. */
+  | { readonly kind: 'skip'; readonly error: BackendError }
   | Settled
   | { readonly kind: 'fail'; readonly error: BackendError };
 
@@ -95,26 +93,26 @@ const refuseReasons = { user: 34, system: 0 } as const;
 export class ConnectPhase {
   state: ConnectPhaseState = 'collecting';
   readonly #limits: BackendLimits;
+  readonly #addresses: readonly DatabaseAddress[];
+  #attempt = 0;
   #address: DatabaseAddress;
   #driver = new PacketCollector('frontend', tnsLimits.connectPacketBytesMax);
-  #database = new PacketCollector('backend', tnsLimits.connectPacketBytesMax);
+  #request = new ConnectRequest();
+  #answers = new AnswerReader();
   #isTls = false;
-  #connect: Connect | undefined;
-  #connectData = '';
-  #answeredBytes = 0;
-  /** The CONNECT as it goes to the database: without the out-of-band bits, with the connect data of the last redirect. */
-  #packets: Buffer[] = [];
+  /** The CONNECT as it goes to the present address. */
+  #packets: readonly Buffer[] = [];
   #redirects = 0;
   #resends = 0;
-  /** A REDIRECT whose data comes in the DATA packets behind it. */
-  #redirect: { flags: number; dataBytes: number; data: Buffer } | undefined;
 
-  constructor(options: { address: DatabaseAddress; limits: BackendLimits }) {
-    this.#address = options.address;
+  /** @param options.addresses at least one, in the order in which they are tried */
+  constructor(options: { addresses: readonly DatabaseAddress[]; limits: BackendLimits }) {
+    this.#addresses = options.addresses;
     this.#limits = options.limits;
+    this.#address = this.#origin;
   }
 
-  /** Where the database is, after the redirects so far. */
+  /** Where the database is, after failures and redirects so far. */
   get address(): DatabaseAddress {
     return this.#address;
   }
@@ -124,186 +122,173 @@ export class ConnectPhase {
     this.#driver.push(chunk);
     if (this.state === 'collecting') return this.#guard(() => this.#collect());
     if (this.#driver.heldBytes > this.#limits.earlyBytesMax) {
-      return this.#fail(
-        'driver-too-early',
-        `more than ${this.#limits.earlyBytesMax} bytes before the database answered`,
-      );
+      const message = `more than ${this.#limits.earlyBytesMax} bytes before the database answered`;
+      return this.#fail(new BackendError('driver-too-early', message));
     }
     return [];
   }
 
+  /** The connection is made, its TLS handshake included where the address wants one. */
   dialed(): readonly ConnectAction[] {
     if (this.#isTls) return [this.#settle({ kind: 'opaque' })];
     this.state = 'answering';
     return this.#sendConnect();
   }
 
-  /** The connection could not be made; `cause` is the system's error. */
+  /** The connection could not be made; `cause` is the error of the system or of TLS. */
   dialFailed(cause: { readonly code?: string | undefined; readonly message: string }): readonly ConnectAction[] {
-    const code = (cause.code !== undefined && dialFailures[cause.code]) || 'database-dial-failed';
-    return this.#fail(code, `no connection to ${this.#where()}: ${cause.message}`, cause);
+    const code = connectionFailure(cause.code) ?? 'database-dial-failed';
+    return this.#next(code, `no connection to ${this.#where()}: ${cause.message}`, cause);
   }
 
   fromDatabase(chunk: Buffer): readonly ConnectAction[] {
-    this.#database.push(chunk);
-    return this.#guard(() => this.#answers());
+    this.#answers.push(chunk);
+    return this.#guard(() => {
+      const answer = this.#answers.next();
+      return answer === undefined ? [] : this.#take(answer);
+    });
   }
 
-  databaseEnded(cause?: Error): readonly ConnectAction[] {
-    return this.#fail('database-closed-early', `${this.#where()} closed the connection without an answer`, cause);
+  databaseEnded(cause?: NodeJS.ErrnoException): readonly ConnectAction[] {
+    // A listener that wants another certificate of ours says so after the handshake (TLS 1.3).
+    const code = connectionFailure(cause?.code) ?? 'database-closed-early';
+    const why = cause === undefined ? '' : `: ${cause.message}`;
+    return this.#next(code, `${this.#where()} closed the connection without an answer${why}`, cause);
+  }
+
+  /** `answerMs` is over. With no other address to try there is no reason to give up yet. */
+  answerTimedOut(): readonly ConnectAction[] {
+    if (this.state !== 'answering' || !this.#hasNext) return [];
+    const message = `${this.#where()} did not answer within ${this.#limits.answerMs} ms`;
+    return this.#next('database-answer-timeout', message);
   }
 
   /** `connectMs` is over. */
   timedOut(): readonly ConnectAction[] {
     const ms = this.#limits.connectMs;
-    if (this.state === 'collecting') return this.#fail('driver-connect-timeout', `no whole CONNECT within ${ms} ms`);
-    if (this.state === 'dialing') {
-      return this.#fail('database-dial-timeout', `no connection to ${this.#where()} within ${ms} ms`);
+    if (this.state === 'collecting') {
+      return this.#fail(new BackendError('driver-connect-timeout', `no whole CONNECT within ${ms} ms`));
     }
-    return this.#fail('database-answer-timeout', `${this.#where()} did not answer within ${ms} ms`);
+    if (this.state === 'dialing') {
+      return this.#fail(new BackendError('database-dial-timeout', `no connection to ${this.#where()} within ${ms} ms`));
+    }
+    return this.#fail(new BackendError('database-answer-timeout', `${this.#where()} did not answer within ${ms} ms`));
   }
 
   #collect(): readonly ConnectAction[] {
-    if (this.#connect === undefined) {
+    if (this.#request.connect === undefined) {
       const head = peek(this.#driver);
       if (looksLikeTls(head)) {
         this.#isTls = true;
-        return this.#dial(this.#address);
+        return this.#dial(this.#origin);
       }
       if (head.length >= headBytes && head[packetTypeOffset] !== PacketType.connect) {
-        return this.#fail('driver-not-oracle-net', 'the first bytes are no Oracle Net CONNECT');
+        return this.#fail(new BackendError('driver-not-oracle-net', 'the first bytes are no Oracle Net CONNECT'));
       }
     }
     for (;;) {
       const packet = this.#driver.next();
       if (packet === undefined) return [];
-      this.#answeredBytes += packet.bytes.length;
-      if (this.#takeConnect(packet)) return this.#dial(this.#address);
+      if (this.#request.take(packet)) return this.#begin();
     }
   }
 
-  /** Takes the CONNECT or a DATA packet behind it; true when connect data is whole. */
-  #takeConnect(packet: Packet): boolean {
-    if (this.#connect === undefined) {
-      this.#connect = parseConnect(packet.bytes, 'frontend');
-      this.#packets.push(connectWithoutOutOfBand(packet.bytes));
-      this.#connectData = this.#connect.connectData ?? '';
-      return this.#connect.connectData !== undefined;
-    }
-    if (packet.type !== PacketType.data) {
-      throw new TnsError('packet-unexpected', 'frontend', `packet of type ${packet.type} instead of connect data`);
-    }
-    const payload = payloadOf(packet.bytes);
-    // Empty packets would make an endless CONNECT.
-    if (payload.length === 0) throw new TnsError('field-invalid', 'frontend', 'a DATA packet without connect data');
-    this.#packets.push(packet.bytes);
-    this.#connectData += payload.toString('latin1');
-    return this.#connectData.length >= this.#connect.connectDataBytes;
+  /** Dials the present one of the configured addresses. */
+  #begin(): readonly ConnectAction[] {
+    this.#redirects = 0;
+    this.#resends = 0;
+    this.#packets = this.#request.packets();
+    return this.#dial(this.#origin);
   }
 
   #dial(address: DatabaseAddress): readonly ConnectAction[] {
     this.state = 'dialing';
-    this.#address = address;
-    this.#database = new PacketCollector('backend', tnsLimits.connectPacketBytesMax);
-    return [{ kind: 'dial', address }];
+    // The driver's own handshake goes through to a listener that expects one.
+    this.#address = this.#isTls ? { host: address.host, port: address.port } : address;
+    this.#answers = new AnswerReader();
+    const { connectData, connect } = this.#request;
+    return [
+      { kind: 'dial', address: this.#address, origin: this.#origin, connectData, version: connect?.version ?? 0 },
+    ];
   }
 
   #sendConnect(): readonly ConnectAction[] {
     return this.#packets.map((bytes) => ({ kind: 'send', bytes }) as const);
   }
 
-  #answers(): readonly ConnectAction[] {
-    const head = peek(this.#database);
-    if (head.length >= headBytes && !answerTypes.has(head[packetTypeOffset] ?? 0)) {
-      return this.#fail('database-not-oracle-net', `${this.#where()} did not answer in Oracle Net`);
-    }
-    const packet = this.#database.next();
-    return packet === undefined ? [] : this.#answer(packet);
-  }
-
-  #answer(packet: Packet): readonly ConnectAction[] {
-    if (this.#redirect !== undefined) return this.#redirectData(packet, this.#redirect);
-    switch (packet.type) {
-      case PacketType.accept: {
-        const accept = parseAccept(packet.bytes, 'backend');
-        const bytes = acceptWithoutOutOfBand(packet.bytes);
-        return [{ kind: 'answer', bytes }, this.#settle({ kind: 'accepted', accept })];
+  #take(answer: ListenerAnswer): readonly ConnectAction[] {
+    switch (answer.kind) {
+      case 'accept': {
+        const { accept, packet } = answer;
+        return [{ kind: 'answer', bytes: acceptWithoutOutOfBand(packet) }, this.#settle({ kind: 'accepted', accept })];
       }
-      case PacketType.refuse: {
-        const text = parseRefuse(packet.bytes, 'backend').text;
-        const number = text === undefined ? undefined : refuseError(text);
-        return [{ kind: 'answer', bytes: packet.bytes }, this.#settle({ kind: 'refused', number })];
+      case 'refuse': {
+        const { bytes, number } = answer;
+        if (this.#hasNext) return this.#next('database-refused', `${this.#where()} refused: ${number ?? 'no number'}`);
+        return [{ kind: 'answer', bytes }, this.#settle({ kind: 'refused', number })];
       }
-      case PacketType.resend:
-        return this.#resend(packet);
-      case PacketType.redirect: {
-        const { data, dataBytes } = parseRedirect(packet.bytes, 'backend');
-        if (data !== undefined) return this.#follow(packet.flags, data);
-        this.#redirect = { flags: packet.flags, dataBytes, data: Buffer.alloc(0) };
-        return this.#answers();
-      }
-      default:
-        throw new TnsError('packet-unexpected', 'backend', `packet of type ${packet.type} as an answer to CONNECT`);
+      case 'resend':
+        return this.#resend(answer.tls);
+      case 'redirect':
+        return this.#follow(answer.target);
     }
   }
 
-  #resend(packet: Packet): readonly ConnectAction[] {
-    if ((packet.flags & PacketFlag.tlsRenegotiate) !== 0) {
-      return this.#fail('database-wants-tls', `${this.#where()} asks for a new TLS handshake`);
+  #resend(tls: boolean): readonly ConnectAction[] {
+    if (tls && this.#address.tls !== true) {
+      return this.#next('database-wants-tls', `${this.#where()} asks for TLS; give it as tcps://${this.#where()}`);
     }
     this.#resends += 1;
     if (this.#resends > this.#limits.resendsMax) {
-      return this.#fail('database-too-many-redirects', `${this.#where()} asked for the CONNECT again too often`);
+      return this.#next('database-too-many-redirects', `${this.#where()} asked for the CONNECT again too often`);
     }
-    return this.#sendConnect();
+    if (!tls) return this.#sendConnect();
+    this.state = 'dialing';
+    return [{ kind: 'secure' }];
   }
 
-  #redirectData(
-    packet: Packet,
-    redirect: { flags: number; dataBytes: number; data: Buffer },
-  ): readonly ConnectAction[] {
-    if (packet.type !== PacketType.data) {
-      throw new TnsError('packet-unexpected', 'backend', `packet of type ${packet.type} instead of redirect data`);
-    }
-    redirect.data = Buffer.concat([redirect.data, packet.bytes.subarray(dataHeaderBytes)]);
-    if (redirect.data.length < redirect.dataBytes) return this.#answers();
-    this.#redirect = undefined;
-    return this.#follow(redirect.flags, redirect.data);
-  }
-
-  #follow(flags: number, data: Buffer): readonly ConnectAction[] {
+  #follow(target: { readonly address: string; readonly connectData: string | undefined }): readonly ConnectAction[] {
     this.#redirects += 1;
     if (this.#redirects > this.#limits.redirectsMax) {
-      return this.#fail('database-too-many-redirects', `more than ${this.#limits.redirectsMax} redirects`);
+      return this.#next('database-too-many-redirects', `more than ${this.#limits.redirectsMax} redirects`);
     }
-    const target = redirectTarget(flags, data);
-    const address = addressOf(target.address);
+    const address = redirectAddress(target.address);
     if (address === undefined) {
-      return this.#fail('database-redirect-unusable', `redirected to ${JSON.stringify(target.address)}`);
+      return this.#next('database-redirect-unusable', `redirected to ${JSON.stringify(target.address)}`);
     }
-    const [connect] = this.#packets;
-    if (connect === undefined) throw new Error('a redirect without a CONNECT');
-    this.#packets = connectWithData(connect, target.connectData ?? this.#connectData, { redirected: true });
+    if (this.#address.tls === true && address.tls !== true) {
+      const message = `redirected from ${this.#where()} to ${formatDatabase(address)}, which has no TLS`;
+      return this.#next('database-redirect-unusable', message);
+    }
+    this.#packets = this.#request.redirected(target.connectData);
     return this.#dial(address);
   }
 
   #settle(outcome: Settled['outcome']): Settled {
     this.state = 'settled';
+    const { connect, connectData, bytes } = this.#request;
     return {
       kind: 'settled',
       outcome,
-      connect: this.#connect,
-      connectData: this.#connect === undefined ? undefined : this.#connectData,
-      answeredBytes: this.#answeredBytes,
+      connect,
+      connectData: connect === undefined ? undefined : connectData,
+      answeredBytes: bytes,
       fromDriver: this.#driver.takeRest(),
-      fromDatabase: this.#database.takeRest(),
+      fromDatabase: this.#answers.takeRest(),
     };
   }
 
-  #fail(code: BackendError['code'], message: string, cause?: unknown): readonly ConnectAction[] {
-    const understandsRefuse = this.#connect !== undefined && this.state !== 'collecting';
-    this.state = 'failed';
+  /** The present address is of no use: the next one, or the end. */
+  #next(code: BackendErrorCode, message: string, cause?: unknown): readonly ConnectAction[] {
     const error = new BackendError(code, message, cause);
+    if (!this.#hasNext) return this.#fail(error);
+    this.#attempt += 1;
+    return [{ kind: 'skip', error }, ...this.#begin()];
+  }
+
+  #fail(error: BackendError): readonly ConnectAction[] {
+    const understandsRefuse = this.#request.connect !== undefined && this.state !== 'collecting';
+    this.state = 'failed';
     const number = refuseNumber(error);
     if (!understandsRefuse || number === undefined) return [{ kind: 'fail', error }];
     return [
@@ -318,32 +303,28 @@ export class ConnectPhase {
       return step();
     } catch (error) {
       if (!(error instanceof TnsError)) throw error;
-      const code = error.source === 'frontend' ? 'driver-not-oracle-net' : 'database-not-oracle-net';
-      return this.#fail(code, error.message, error);
+      if (error.source === 'frontend') {
+        return this.#fail(new BackendError('driver-not-oracle-net', error.message, error));
+      }
+      const message = `${this.#where()} did not answer in Oracle Net: ${error.message}`;
+      return this.#next('database-not-oracle-net', message, error);
     }
   }
 
+  get #origin(): DatabaseAddress {
+    const address = this.#addresses[this.#attempt];
+    if (address === undefined) throw new Error('a connect phase without an address');
+    return address;
+  }
+
+  get #hasNext(): boolean {
+    return this.#attempt + 1 < this.#addresses.length;
+  }
+
   #where(): string {
-    return `${this.#address.host}:${this.#address.port}`;
+    return formatDatabase(this.#address);
   }
 }
-
-const dialFailures: Readonly<Record<string, BackendError['code']>> = {
-  ECONNREFUSED: 'database-no-listener',
-  ETIMEDOUT: 'database-dial-timeout',
-  EHOSTUNREACH: 'database-unreachable',
-  ENETUNREACH: 'database-unreachable',
-  ENOTFOUND: 'database-unknown-host',
-  EAI_AGAIN: 'database-unknown-host',
-};
-
-const answerTypes: ReadonlySet<number> = new Set([
-  PacketType.accept,
-  PacketType.refuse,
-  PacketType.redirect,
-  PacketType.resend,
-  PacketType.data,
-]);
 
 /** The REFUSE a listener would send for this number. */
 function refusal(number: number): Buffer {
@@ -360,21 +341,4 @@ function peek(collector: PacketCollector): Buffer {
 
 function looksLikeTls(head: Buffer): boolean {
   return head[0] === tlsHandshake && head[1] === tlsMajor && (head[2] ?? 0) > 0;
-}
-
-/** The first TCP address in a redirect text; TCPS is not one, the proxy would have to speak TLS of its own. */
-function addressOf(text: string): DatabaseAddress | undefined {
-  let address: DescriptorNode | undefined;
-  try {
-    address = findDescriptor(parseDescriptor(text, 'backend'), 'ADDRESS');
-  } catch (error) {
-    if (error instanceof TnsError) return undefined;
-    throw error;
-  }
-  if (address === undefined) return undefined;
-  const host = descriptorValue(address, 'HOST');
-  const port = Number(descriptorValue(address, 'PORT'));
-  const protocol = descriptorValue(address, 'PROTOCOL')?.toUpperCase() ?? 'TCP';
-  if (host === undefined || host === '' || protocol !== 'TCP') return undefined;
-  return Number.isInteger(port) && port > 0 && port <= 65535 ? { host, port } : undefined;
 }

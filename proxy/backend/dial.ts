@@ -1,9 +1,11 @@
 import { connect, type Socket } from 'node:net';
-import type { DatabaseAddress } from './connect-phase.js';
+import { TLSSocket } from 'node:tls';
+import type { DatabaseAddress } from './address.js';
 import type { BackendLimits } from './limits.js';
 
 /** What a socket to the database tells its session. Bound once per session, so that a redirect costs no new closures. */
 export interface DialHandlers {
+  /** By TCP, or by TLS on top of it. */
   connected(): void;
   data(chunk: Buffer): void;
   end(): void;
@@ -30,7 +32,7 @@ export function dial(address: DatabaseAddress, limits: BackendLimits, handlers: 
 }
 
 export function attach(socket: Socket, handlers: DialHandlers): void {
-  socket.on('connect', handlers.connected);
+  socket.on(connectEvent(socket), handlers.connected);
   socket.on('data', handlers.data);
   socket.on('end', handlers.end);
   socket.on('error', handlers.error);
@@ -43,11 +45,15 @@ export function detach(socket: Socket, handlers: DialHandlers): void {
   // A flowing socket without a receiver would drop what it reads.
   socket.pause();
   socket.on('error', ignore);
-  socket.off('connect', handlers.connected);
+  socket.off(connectEvent(socket), handlers.connected);
   socket.off('data', handlers.data);
   socket.off('end', handlers.end);
   socket.off('error', handlers.error);
   socket.off('close', handlers.close);
+}
+
+function connectEvent(socket: Socket): 'connect' | 'secureConnect' {
+  return socket instanceof TLSSocket ? 'secureConnect' : 'connect';
 }
 
 /** Lets go of a socket whose events nobody wants any more. */

@@ -30,8 +30,20 @@ export type BackendErrorCode =
   | 'database-too-many-redirects'
   /** A redirect with no usable TCP address in it. */
   | 'database-redirect-unusable'
-  /** The listener asks for a new TLS handshake, which the proxy does not do. */
+  /** The listener asks for TLS on a connection that has none: its address is to be given as `tcps://`. */
   | 'database-wants-tls'
+  /** TLS: the certificate of the listener is signed by no authority that the proxy trusts. */
+  | 'database-tls-untrusted'
+  /** TLS: the certificate of the listener, or of its authority, has expired or is not valid yet. */
+  | 'database-tls-expired'
+  /** TLS: the certificate is for another host or another DN. */
+  | 'database-tls-name'
+  /** TLS: the listener asks for a client certificate that it has not got, or does not accept the one it got. */
+  | 'database-tls-client'
+  /** TLS: the handshake failed otherwise: no common version or cipher, or what listens there speaks no TLS. */
+  | 'database-tls-failed'
+  /** One of several listeners refused the session (its own text says why); the next address is tried. */
+  | 'database-refused'
   /** The database ended the connection, and neither the driver nor a log-off had asked for it. */
   | 'database-ended'
   /** The connection to the database was lost: reset, keep-alive timeout, host gone. */
@@ -68,9 +80,49 @@ const refuseNumbers: Partial<Record<BackendErrorCode, number>> = {
   'database-too-many-redirects': 12235,
   'database-redirect-unusable': 12235,
   'database-wants-tls': 12560,
+  'database-tls-untrusted': 29024,
+  'database-tls-expired': 29024,
+  'database-tls-name': 29024,
+  'database-tls-client': 28860,
+  'database-tls-failed': 28860,
 };
 
 /** The number for the REFUSE that stands for this error, or undefined when the connection just ends. */
 export function refuseNumber(error: BackendError): number | undefined {
   return refuseNumbers[error.code];
+}
+
+/** What the system says when a connection cannot be made (`code` of Node.js' error). */
+const dialFailures: Readonly<Record<string, BackendErrorCode>> = {
+  ECONNREFUSED: 'database-no-listener',
+  ETIMEDOUT: 'database-dial-timeout',
+  EHOSTUNREACH: 'database-unreachable',
+  ENETUNREACH: 'database-unreachable',
+  ENOTFOUND: 'database-unknown-host',
+  EAI_AGAIN: 'database-unknown-host',
+  CERT_HAS_EXPIRED: 'database-tls-expired',
+  CERT_NOT_YET_VALID: 'database-tls-expired',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'database-tls-name',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'database-tls-untrusted',
+  UNABLE_TO_GET_ISSUER_CERT: 'database-tls-untrusted',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'database-tls-untrusted',
+  SELF_SIGNED_CERT_IN_CHAIN: 'database-tls-untrusted',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'database-tls-untrusted',
+  CERT_SIGNATURE_FAILURE: 'database-tls-untrusted',
+  CERT_UNTRUSTED: 'database-tls-untrusted',
+  INVALID_PURPOSE: 'database-tls-untrusted',
+};
+
+/** Alerts with which a server turns a client's certificate, or the lack of one, down (RFC 8446, 6.2). */
+const clientCertificateAlerts =
+  /^ERR_SSL_.*ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_UNKNOWN|CERTIFICATE_EXPIRED|CERTIFICATE_REVOKED|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED)$/;
+
+/**
+ * The code for what the system, or TLS, says of a connection.
+ * @returns undefined for what neither has a code of ours
+ */
+export function connectionFailure(code: string | undefined): BackendErrorCode | undefined {
+  if (code === undefined) return undefined;
+  if (clientCertificateAlerts.test(code)) return 'database-tls-client';
+  return dialFailures[code] ?? (/^ERR_(SSL|TLS|OSSL)_/.test(code) ? 'database-tls-failed' : undefined);
 }

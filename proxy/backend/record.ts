@@ -13,7 +13,7 @@
  */
 import { Packr, Unpackr } from 'msgpackr';
 import type { TrackerState } from '../track/session.js';
-import type { DatabaseAddress } from './connect-phase.js';
+import type { DatabaseAddress } from './address.js';
 import { BackendError } from './errors.js';
 import { recordBytesMax } from './limits.js';
 

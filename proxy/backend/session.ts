@@ -19,11 +19,13 @@ import type { Logger } from 'pino';
 import { SessionTracker } from '../track/session.js';
 import type { SessionTrack } from '../track/view.js';
 import type { Writable } from '../track/writable.js';
-import { type ConnectAction, ConnectPhase, type DatabaseAddress, type Settled } from './connect-phase.js';
+import { type DatabaseAddress, formatDatabase } from './address.js';
+import { type ConnectAction, ConnectPhase, type DialPlan, type Settled } from './connect-phase.js';
 import { abandon, attach, type DialHandlers, detach, dial } from './dial.js';
 import { BackendError } from './errors.js';
 import type { BackendLimits } from './limits.js';
 import { recordVersion, type SessionFacts, type SessionRecord } from './record.js';
+import { type DatabaseTls, publicTls, secure } from './tls.js';
 
 /** Calls may come while the session is inside `write`; `closed` never does. */
 export interface BackendEvents {
@@ -38,7 +40,10 @@ export interface BackendEvents {
 }
 
 export interface BackendSessionOptions {
-  readonly address: DatabaseAddress;
+  /** At least one, in the order in which they are tried. */
+  readonly addresses: readonly DatabaseAddress[];
+  /** For TCPS; when left out, public authorities are trusted. */
+  readonly tls?: DatabaseTls;
   readonly limits: BackendLimits;
   readonly log: Logger;
   readonly events: BackendEvents;
@@ -47,7 +52,7 @@ export interface BackendSessionOptions {
 }
 
 /** The receiver of the events starts from the positions of the record: they tell what comes after it. */
-export interface TakeUpOptions extends Omit<BackendSessionOptions, 'address'> {
+export interface TakeUpOptions extends Omit<BackendSessionOptions, 'addresses' | 'tls'> {
   /**
    * The driver's bytes come again from this position (and then its end, if it has ended), because the former socket had taken
    * them over and did not pass them on. It lies between `consumed` and `received` of the record. Not given: the socket is the
@@ -72,6 +77,7 @@ const nothing = Buffer.alloc(0);
 
 export class BackendSession {
   readonly #limits: BackendLimits;
+  readonly #tls: DatabaseTls | undefined;
   readonly #log: Logger;
   readonly #events: BackendEvents;
   readonly #now: () => number;
@@ -83,8 +89,12 @@ export class BackendSession {
   /** Gone once the driver has its answer. */
   #phase: ConnectPhase | undefined;
   #socket: Socket | undefined;
+  /** While connecting: where to, and the TCP connection below TLS. */
+  #plan: DialPlan | undefined;
+  #raw: Socket | undefined;
   #connectTimer: NodeJS.Timeout | undefined;
-  #dialTimer: NodeJS.Timeout | undefined;
+  /** Of the present step of connecting: TCP, TLS, the listener's answer. */
+  #stepTimer: NodeJS.Timeout | undefined;
   /** Bytes of the driver that come a second time: the tracker has seen them. */
   #knownBytes = 0;
   /** What the receiver knows of `consumed`. */
@@ -95,6 +105,7 @@ export class BackendSession {
   /** A new session, which waits for the driver's CONNECT; with a record, the session it tells of. */
   constructor(options: BackendSessionOptions, record?: SessionRecord) {
     this.#limits = options.limits;
+    this.#tls = options.tls;
     this.#log = options.log;
     this.#events = options.events;
     this.#now = options.now;
@@ -106,7 +117,7 @@ export class BackendSession {
       close: this.#onClose,
     };
     this.#facts = {
-      database: record?.database ?? options.address,
+      database: record?.database ?? firstOf(options.addresses),
       createdMs: record?.createdMs ?? options.now(),
       driverEnded: record?.driverEnded ?? false,
       databaseEnded: record?.databaseEnded ?? false,
@@ -117,7 +128,7 @@ export class BackendSession {
     this.#state = record?.state ?? 'connecting';
     if (record?.endedUnasked === true) this.#failure = this.#databaseEndedError();
     if (record !== undefined) return;
-    this.#phase = new ConnectPhase({ address: options.address, limits: options.limits });
+    this.#phase = new ConnectPhase({ addresses: options.addresses, limits: options.limits });
     this.#connectTimer = setTimeout(() => {
       if (this.#phase !== undefined) this.#perform(this.#phase.timedOut());
     }, options.limits.connectMs);
@@ -129,7 +140,7 @@ export class BackendSession {
    * @throws BackendError record-invalid when `resendFrom` lies outside of what the record allows
    */
   static takeUp(record: SessionRecord, socket: Socket, options: TakeUpOptions): BackendSession {
-    const session = new BackendSession({ ...options, address: record.database }, record);
+    const session = new BackendSession({ ...options, addresses: [record.database] }, record);
     session.#takeUp(record, socket, options.resendFrom ?? record.positions.received);
     return session;
   }
@@ -249,7 +260,13 @@ export class BackendSession {
       if (this.#state === 'closed') return;
       switch (action.kind) {
         case 'dial':
-          this.#dial(action.address);
+          this.#dial(action);
+          break;
+        case 'secure':
+          this.#secure();
+          break;
+        case 'skip':
+          this.#log.warn({ err: action.error }, 'trying the next address of the database');
           break;
         case 'send':
           this.#socket?.write(action.bytes);
@@ -267,15 +284,32 @@ export class BackendSession {
     }
   }
 
-  #dial(address: DatabaseAddress): void {
-    if (this.#socket !== undefined) abandon(this.#socket);
-    this.#log.debug({ database: address }, 'dialing the database');
-    const socket = dial(address, this.#limits, this.#handlers);
+  #dial(plan: DialPlan): void {
+    this.#abandonSocket();
+    this.#plan = plan;
+    this.#log.debug({ database: plan.address }, 'dialing the database');
+    const socket = dial(plan.address, this.#limits, this.#handlers);
+    this.#raw = socket;
     this.#socket = socket;
     if (this.#facts.paused) socket.pause();
-    clearTimeout(this.#dialTimer);
-    this.#dialTimer = setTimeout(() => {
-      const message = `not connected within ${this.#limits.dialMs} ms`;
+    this.#limitDial('not connected');
+  }
+
+  /** TLS over the present TCP connection. A former TLS connection over it is done with; only its socket object is left. */
+  #secure(): void {
+    const { raw, plan, socket } = { raw: this.#raw, plan: this.#plan, socket: this.#socket };
+    if (raw === undefined || plan === undefined || socket === undefined) return;
+    detach(socket, this.#handlers);
+    this.#socket = secure(raw, this.#tls ?? publicTls(), plan);
+    attach(this.#socket, this.#handlers);
+    if (this.#facts.paused) this.#socket.pause();
+    this.#limitDial('no TLS');
+  }
+
+  #limitDial(what: string): void {
+    clearTimeout(this.#stepTimer);
+    this.#stepTimer = setTimeout(() => {
+      const message = `${what} within ${this.#limits.dialMs} ms`;
       if (this.#phase !== undefined) this.#perform(this.#phase.dialFailed({ code: 'ETIMEDOUT', message }));
     }, this.#limits.dialMs);
   }
@@ -284,6 +318,8 @@ export class BackendSession {
     const database = this.#phase?.address ?? this.#facts.database;
     this.#stopTimers();
     this.#phase = undefined;
+    this.#plan = undefined;
+    this.#raw = undefined;
     this.#facts.database = database;
     this.#state = settled.outcome.kind === 'refused' ? 'refused' : 'open';
     this.#tracker.settled(settled);
@@ -310,8 +346,16 @@ export class BackendSession {
   }
 
   readonly #onConnected = (): void => {
-    clearTimeout(this.#dialTimer);
-    if (this.#phase !== undefined) this.#perform(this.#phase.dialed());
+    if (this.#plan?.address.tls === true && this.#socket === this.#raw) {
+      this.#secure();
+      return;
+    }
+    clearTimeout(this.#stepTimer);
+    if (this.#phase === undefined) return;
+    this.#stepTimer = setTimeout(() => {
+      if (this.#phase !== undefined) this.#perform(this.#phase.answerTimedOut());
+    }, this.#limits.answerMs);
+    this.#perform(this.#phase.dialed());
   };
 
   readonly #onData = (chunk: Buffer): void => {
@@ -414,7 +458,7 @@ export class BackendSession {
     this.#state = 'closed';
     if (error !== undefined && error !== this.#failure) this.#logEnd(error);
     this.#failure = error;
-    if (this.#socket !== undefined) abandon(this.#socket);
+    this.#abandonSocket();
     process.nextTick(() => this.#events.closed(this.#failure));
   }
 
@@ -422,7 +466,7 @@ export class BackendSession {
   #logEnd(error: BackendError): void {
     const { identity, transaction, phase, calls } = this.#tracker.view();
     const { user, sid, serial } = identity;
-    const database = `${this.#facts.database.host}:${this.#facts.database.port}`;
+    const database = formatDatabase(this.#facts.database);
     const isLost = error.code === 'database-ended' || error.code === 'database-lost';
     if (isLost && phase === 'login' && calls.lastError > 0) {
       // The database has said no and hung up, as it does: there never was a session.
@@ -432,10 +476,22 @@ export class BackendSession {
     } else this.#log.warn({ err: error, database }, 'no session with the database');
   }
 
+  #abandonSocket(): void {
+    if (this.#socket !== undefined) abandon(this.#socket);
+    // Of a TLS connection that was never finished nobody else closes what is below it.
+    if (this.#raw !== undefined && this.#raw !== this.#socket) abandon(this.#raw);
+  }
+
   #stopTimers(): void {
     clearTimeout(this.#connectTimer);
-    clearTimeout(this.#dialTimer);
+    clearTimeout(this.#stepTimer);
     this.#connectTimer = undefined;
-    this.#dialTimer = undefined;
+    this.#stepTimer = undefined;
   }
+}
+
+function firstOf(addresses: readonly DatabaseAddress[]): DatabaseAddress {
+  const [first] = addresses;
+  if (first === undefined) throw new Error('a session without an address of its database');
+  return first;
 }

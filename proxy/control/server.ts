@@ -1,7 +1,7 @@
 import { type ControlListen, type ControlServer, serveControl } from '../../shim/control/rpc-server.js';
-import { formatAddress } from '../../shim/program/address.js';
 import { type Peer, peerText } from '../../shim/program/identity.js';
 import type { AuditActor } from '../audit/entry.js';
+import { formatDatabase } from '../backend/address.js';
 import type { HoldState } from '../hold.js';
 import type { Registry } from '../registry.js';
 import { isOver, type Workload, type WorkloadSession } from '../workload.js';
@@ -120,7 +120,7 @@ function sessionRow(workload: Workload, { stream, view }: WorkloadSession, nowMs
     stream,
     state,
     address,
-    database: formatAddress(view.database),
+    database: formatDatabase(view.database),
     phase,
     ...defined({
       user: identity.user,

@@ -82,7 +82,7 @@ export function parseAccept(packet: Buffer, source: TnsSource): Accept {
   };
 }
 
-/** A copy of an ACCEPT packet without the bits that agree to out-of-band breaks (see connectWithoutOutOfBand). */
+/** A copy of an ACCEPT packet without the bits that agree to out-of-band breaks (see connectWithoutOffers). */
 export function acceptWithoutOutOfBand(packet: Buffer): Buffer {
   const copy = Buffer.from(packet);
   if (copy.length >= at.options + 2) {

@@ -29,6 +29,8 @@ const at = {
 /** Where connect data starts in a packet that has all fields; older clients have it at 70, 58 or 34, with fewer fields. */
 const fullLayoutBytes = 74;
 const leastBytes = 28;
+/** Of the field for compression; the two bytes behind it have no known use. */
+const compressionBytes = 2;
 
 export interface Connect {
   readonly version: number;
@@ -75,12 +77,15 @@ export function parseConnect(packet: Buffer, source: TnsSource): Connect {
 }
 
 /**
- * A copy of a CONNECT packet that no longer offers out-of-band breaks: no proxy can carry the urgent byte, and a server
- * that waits for it hangs the login (oracle-net facts, 3).
+ * A copy of a CONNECT packet that no longer offers what does not go through a proxy:
+ * - out-of-band breaks: no proxy can carry the urgent byte, and a server that waits for it hangs the login (oracle-net facts, 3);
+ * - network compression: of a compressed call nobody can say whether it left a transaction open. Both bytes are cleared, as
+ *   in the CONNECT of a driver that compresses nothing (driver: NSPCNCFL, on/off bit and list of schemes).
  */
-export function connectWithoutOutOfBand(packet: Buffer): Buffer {
+export function connectWithoutOffers(packet: Buffer): Buffer {
   const copy = Buffer.from(packet);
   copy.writeUInt16BE(copy.readUInt16BE(at.options) & ~optionAttention, at.options);
+  if (hasField(copy, at.compression + compressionBytes)) copy.writeUInt16BE(0, at.compression);
   // Where connect data starts at 70 (12c clients) these four bytes are descriptor text.
   if (hasField(copy, fullLayoutBytes)) {
     copy.writeUInt32BE((copy.readUInt32BE(at.flags2) & ~flagCheckOutOfBand) >>> 0, at.flags2);

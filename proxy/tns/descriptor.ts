@@ -42,16 +42,12 @@ export function descriptorValue(node: DescriptorNode, ...path: readonly string[]
 
 /** The first node of a name, the root included, depth first. */
 export function findDescriptor(node: DescriptorNode, name: string): DescriptorNode | undefined {
-  if (node.name === name) {
-    return node;
-  }
-  for (const child of node.children) {
-    const found = findDescriptor(child, name);
-    if (found !== undefined) {
-      return found;
-    }
-  }
-  return undefined;
+  return findDescriptors(node, name)[0];
+}
+
+/** All nodes of a name, the root included, in the order of the text; what is below one of them is not looked at. */
+export function findDescriptors(node: DescriptorNode, name: string): readonly DescriptorNode[] {
+  return node.name === name ? [node] : node.children.flatMap((child) => findDescriptors(child, name));
 }
 
 interface Cursor {

@@ -15,8 +15,8 @@ const scalar = z
   .union([z.string(), z.number(), z.boolean()], { error: 'expected a single value' })
   .transform((value) => String(value).trim());
 
-/** @param expected completes the sentence "expected ..." */
-function parsed<T>(placeholder: string, expected: string, parse: (text: string) => T | undefined): ValueKind<T> {
+/** A kind of value of one's own. @param expected completes the sentence "expected ..." */
+export function parsed<T>(placeholder: string, expected: string, parse: (text: string) => T | undefined): ValueKind<T> {
   const schema = scalar.transform((text, context): T => {
     const value = parse(text);
     if (value !== undefined) return value;

@@ -52,7 +52,7 @@ export function open(t: Test, port: number, limits: Partial<BackendLimits> = {})
     if (event !== undefined) seen.events.push(event);
     for (const wait of waiting) if (wait.condition()) wait.done();
   };
-  const options: Omit<BackendSessionOptions, 'address'> = {
+  const options: Omit<BackendSessionOptions, 'addresses'> = {
     limits: { ...defaultBackendLimits, ...limits },
     log: pino({ level: 'silent' }),
     now: () => 0,
@@ -73,7 +73,7 @@ export function open(t: Test, port: number, limits: Partial<BackendLimits> = {})
       },
     },
   };
-  const session = new BackendSession({ ...options, address: { host: '127.0.0.1', port } });
+  const session = new BackendSession({ ...options, addresses: [{ host: '127.0.0.1', port }] });
   t.teardown(() => session.destroy());
   const when = (condition: () => boolean): Promise<void> =>
     condition() ? Promise.resolve() : new Promise((done) => waiting.push({ condition, done }));

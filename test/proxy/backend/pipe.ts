@@ -3,10 +3,12 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { pino } from 'pino';
 import type { Test } from 'tap';
-import type { DatabaseAddress } from '../../../proxy/backend/connect-phase.js';
+import type { DatabaseAddress } from '../../../proxy/backend/address.js';
+import type { BackendError } from '../../../proxy/backend/errors.js';
 import { type BackendLimits, defaultBackendLimits } from '../../../proxy/backend/limits.js';
 import { packRecord, type SessionRecord, unpackRecord } from '../../../proxy/backend/record.js';
 import { type BackendEvents, BackendSession } from '../../../proxy/backend/session.js';
+import type { DatabaseTls } from '../../../proxy/backend/tls.js';
 
 export interface Pipe {
   readonly port: number;
@@ -18,17 +20,21 @@ export interface Pipe {
 
 export interface PipeOptions {
   readonly limits?: BackendLimits;
+  readonly tls?: DatabaseTls;
   /** How the driver's bytes are cut before the session gets them. */
   readonly chunk?: (bytes: Buffer) => readonly Buffer[];
+  /** Told when a session is over. */
+  readonly onClosed?: (error: BackendError | undefined) => void;
   /** Sees bytes before they go on: the driver's before the session has them, the database's after. */
   readonly watch?: (from: 'driver' | 'database', bytes: Buffer, session: BackendSession) => void;
 }
 
 export async function pipe(
   t: Pick<Test, 'teardown'>,
-  address: DatabaseAddress,
+  database: DatabaseAddress | readonly DatabaseAddress[],
   options: PipeOptions = {},
 ): Promise<Pipe> {
+  const addresses = [database].flat();
   const sessions: BackendSession[] = [];
   const receivers: BackendEvents[] = [];
   const cut = options.chunk ?? ((bytes: Buffer) => [bytes]);
@@ -49,9 +55,12 @@ export async function pipe(
       },
       consumed: () => {},
       end: () => driver.end(),
-      closed: () => driver.destroySoon(),
+      closed: (error) => {
+        options.onClosed?.(error);
+        driver.destroySoon();
+      },
     };
-    sessions.push(new BackendSession({ ...common, address, events }));
+    sessions.push(new BackendSession({ ...common, addresses, events, ...(options.tls && { tls: options.tls }) }));
     receivers.push(events);
     driver.on('data', (chunk: Buffer) => {
       for (const part of cut(chunk)) {

@@ -8,7 +8,7 @@ import t from 'tap';
 import { conversations } from '../../../fixtures/captures/capture.js';
 import {
   acceptWithoutOutOfBand,
-  connectWithoutOutOfBand,
+  connectWithoutOffers,
   descriptorValue,
   isNativeServices,
   PacketCollector,
@@ -54,7 +54,7 @@ if (file !== undefined && existsSync(file)) {
       const root = parseDescriptor(connect.connectData ?? '', 'frontend');
       t.equal(descriptorValue(root, 'CONNECT_DATA', 'SID'), 'igor');
       t.equal(descriptorValue(root, 'ADDRESS', 'PORT'), '1521');
-      const cleared = connectWithoutOutOfBand(packet);
+      const cleared = connectWithoutOffers(packet);
       t.strictSame(
         [...cleared.entries()].filter(([at, byte]) => packet[at] !== byte),
         [[12, 0x08]],

@@ -1,7 +1,7 @@
 import t from 'tap';
 import {
   connectWithData,
-  connectWithoutOutOfBand,
+  connectWithoutOffers,
   encodeConnect,
   PacketCollector,
   parseConnect,
@@ -54,11 +54,31 @@ t.test('connect data above 230 bytes follows in a DATA packet', async (t) => {
 t.test('out-of-band breaks are taken out of CONNECT, and nothing else is changed', async (t) => {
   const offered = connect({ data: descriptor, inline: true, serviceOptions: '0c41', flags2: '80000001' });
   t.strictSame(
-    connectWithoutOutOfBand(offered),
+    connectWithoutOffers(offered),
     connect({ data: descriptor, inline: true, serviceOptions: '0841', flags2: '80000000' }),
   );
   t.strictSame(offered.readUInt16BE(12), 0x0c41, 'the original is not touched');
 });
+
+t.test(
+  'network compression is taken out of CONNECT, with its list of schemes, and nothing else is changed',
+  async (t) => {
+    const offered = connect({ data: descriptor, inline: true });
+    const plain = Buffer.from(offered);
+    offered.writeUInt16BE(0x8800, 66);
+    plain.writeUInt16BE(0, 66);
+    t.strictSame(connectWithoutOffers(offered), connectWithoutOffers(plain));
+    t.equal(connectWithoutOffers(offered).readUInt16BE(66), 0);
+    const without = Buffer.concat([offered.subarray(0, 58), Buffer.from(descriptor, 'latin1')]);
+    without.writeUInt16BE(without.length, 0);
+    without.writeUInt16BE(58, 26);
+    t.equal(
+      connectWithoutOffers(without).toString('latin1', 58),
+      descriptor,
+      'connect data is not taken for the field',
+    );
+  },
+);
 
 t.test('where connect data starts at 70, as from 12c clients, it is not taken for flags', async (t) => {
   const body = connect({ data: descriptor, inline: false }).subarray(0, 70);
@@ -66,7 +86,7 @@ t.test('where connect data starts at 70, as from 12c clients, it is not taken fo
   packet.writeUInt16BE(packet.length, 0);
   packet.writeUInt16BE(70, 26);
   packet.writeUInt16BE(0x0c41, 12);
-  const cleared = connectWithoutOutOfBand(packet);
+  const cleared = connectWithoutOffers(packet);
   t.equal(cleared.readUInt16BE(12), 0x0841);
   t.equal(cleared.toString('latin1', 70), descriptor);
   t.equal(parseConnect(cleared, 'frontend').connectData, descriptor);
