@@ -31,5 +31,6 @@ export async function startAgent(node: Node): Promise<ControlServer> {
       ...targetHandlers(node),
     },
     { address: agentAddress(node.cluster, node.name), security: node.security },
+    { log: node.log },
   );
 }

@@ -41,6 +41,12 @@ export const proxyOptions = {
   'control-socket': optional(path(), 'Unix socket for the same, instead of --control-listen'),
   ...holdOptions,
   'workloads-max': option(count(1, 100_000), '4096', 'most applications served at one time'),
+  'handshakes-max': option(count(1, 100_000), '1024', 'most links that have not finished their handshake'),
+  'handshakes-per-address': option(
+    count(1, 100_000),
+    '256',
+    'the same of one address, while it has not proved who it is',
+  ),
   'memory-workload': option(size(), '64MiB', 'most bytes kept of one application and direction'),
   'memory-process': option(size(), '512MiB', 'most bytes kept of all applications and one direction'),
   'dial-timeout': option(

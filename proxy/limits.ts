@@ -2,8 +2,10 @@
 export interface ProxyLimits {
   /** Workloads bound or held at one time. One more is told to try later. */
   readonly workloadsMax: number;
-  /** Connections that have not finished their handshake. One more is closed at once. */
+  /** Connections in their TLS handshake, and as many that have not said their RESUME. One more is closed at once. */
   readonly handshakesMax: number;
+  /** Connections of one address in their TLS handshake, so that one host cannot keep all others out. */
+  readonly handshakesPerAddressMax: number;
   /** How long a shim is told to wait before it tries again. */
   readonly tryLaterMs: number;
   /** Ended workloads remembered, so that a late shim learns why. The oldest is forgotten first. */
@@ -26,6 +28,7 @@ export const auditSessionsMax = 1_000;
 export const defaultProxyLimits: ProxyLimits = {
   workloadsMax: 4096,
   handshakesMax: 1024,
+  handshakesPerAddressMax: 256,
   tryLaterMs: 1_000,
   epitaphsMax: 10_000,
   workloadBytesMax: 64 * 1024 * 1024,

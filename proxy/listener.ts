@@ -1,8 +1,9 @@
 import net, { type Server, type Socket } from 'node:net';
-import tls, { type TLSSocket } from 'node:tls';
-import { brokenBy } from '../shim/link/index.js';
+import tls from 'node:tls';
+import { type Guard, type GuardLimits, guardServer, type TurnedAway } from '../shim/program/guard.js';
 import { listenAt } from '../shim/program/listen.js';
-import { peerOf, renewCertificates, type Security, serverTls } from '../shim/program/security.js';
+import { peerOf, type Security, serverTls } from '../shim/program/security.js';
+import type { ProxyLimits } from './limits.js';
 import { Reception, type ReceptionOptions } from './reception.js';
 
 export interface LinkListenerOptions extends ReceptionOptions {
@@ -15,6 +16,7 @@ export class LinkListener {
   readonly #reception: Reception;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  #guard: Guard | undefined;
 
   constructor(options: LinkListenerOptions) {
     this.#options = options;
@@ -24,8 +26,9 @@ export class LinkListener {
     else {
       const server = tls.createServer({ ...secured, handshakeTimeout: options.linkLimits.handshakeMs });
       server.on('secureConnection', (socket) => this.#accept(socket));
-      server.on('tlsClientError', (cause, socket) => this.#handshakeFailed(cause, socket));
-      renewCertificates(server, options.security);
+      this.#guard = guardServer(server, options.security, guardLimits(options.limits), (event) =>
+        this.#turnedAway(event),
+      );
       this.#server = server;
     }
     // Also bounds those that have not said a word yet: accepted and closed by the runtime itself.
@@ -41,6 +44,7 @@ export class LinkListener {
   async close(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
+      this.#guard?.close();
       for (const socket of this.#sockets) socket.destroySoon();
     });
   }
@@ -51,12 +55,15 @@ export class LinkListener {
     this.#reception.greet(socket, socket.remoteAddress ?? '', peerOf(socket, this.#options.security));
   }
 
-  /** Node.js says "socket hang up" of a certificate it does not take; the socket knows why. */
-  #handshakeFailed(cause: Error, { authorizationError, remoteAddress }: TLSSocket): void {
-    const broken = brokenBy(cause);
-    const fields = authorizationError
-      ? { code: 'link-tls', why: `its certificate is not accepted: ${authorizationError}` }
-      : { code: broken.code, why: broken.message };
-    this.#options.log.warn({ ...fields, address: remoteAddress }, 'a link broke in its handshake');
+  #turnedAway({ address, why, cause }: TurnedAway): void {
+    const fields =
+      cause === undefined
+        ? { code: 'too-many-handshakes', why }
+        : { code: 'link-tls', why: `TLS failed (${why}): do both ends use the same secret, or certificates?` };
+    this.#options.log.warn({ ...fields, address }, 'a link broke in its handshake');
   }
+}
+
+function guardLimits({ handshakesMax, handshakesPerAddressMax }: ProxyLimits): GuardLimits {
+  return { newcomersMax: handshakesMax, newcomersPerAddressMax: handshakesPerAddressMax };
 }

@@ -44,6 +44,8 @@ await runProgram({
     const limits = {
       ...defaultProxyLimits,
       workloadsMax: settings.workloadsMax,
+      handshakesMax: settings.handshakesMax,
+      handshakesPerAddressMax: settings.handshakesPerAddress,
       workloadBytesMax: settings.memoryWorkload,
       processBytesMax: settings.memoryProcess,
     };
@@ -81,6 +83,7 @@ await runProgram({
         ? { address: settings.controlListen, security }
         : { path: settings.controlSocket },
       now,
+      log,
     );
     onStop('control', () => control.close());
     const listening = { host: settings.listen.host, port };

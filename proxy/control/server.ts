@@ -1,5 +1,6 @@
 import { type ControlListen, type ControlServer, serveControl } from '../../shim/control/rpc-server.js';
 import { type Peer, peerText } from '../../shim/program/identity.js';
+import type { Logger } from '../../shim/program/log.js';
 import type { AuditActor } from '../audit/entry.js';
 import { formatDatabase } from '../backend/address.js';
 import type { HoldState } from '../hold.js';
@@ -15,6 +16,7 @@ export function serveProxyControl(
   registry: Registry,
   listen: ControlListen,
   now: () => number,
+  log?: Logger,
 ): Promise<ControlServer> {
   const decided = (workloads: readonly Workload[]) => ({
     workloads: workloads.length,
@@ -41,6 +43,7 @@ export function serveProxyControl(
         registry.releaseHold(wanted, why, actor(by, caller)),
     },
     listen,
+    log === undefined ? {} : { log },
   );
 }
 

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns';
 import type { LookupFunction, Socket } from 'node:net';
 import { Client } from 'net-ipc';
 import { type Address, formatAddress } from '../program/address.js';
-import { errorCode, errorText } from '../program/errors.js';
+import { errorCode, errorText, tlsReason } from '../program/errors.js';
 import type { Identity } from '../program/identity.js';
 import { clientTls, type Security } from '../program/security.js';
 import * as limits from './limits.js';
@@ -123,7 +123,7 @@ class ClientConnection {
         );
         const { name, version } = this.#contract;
         this.#ipc.connect({ contract: name, version }).catch(reject);
-        limitMessages(this.#ipc.connection as Socket, limits.messageBytesMax, limits.messagePauseMsMax);
+        limitMessages(this.#ipc.connection as Socket, () => limits.messageBytesMax, limits.messagePauseMsMax);
       });
       this.#isOpen = true;
     } catch (error) {
@@ -260,14 +260,8 @@ function openError(text: string, cause: unknown): ControlError {
   );
 }
 
-/** Errors of TLS have no system call, or the code EPROTO. */
+/** Errors of TLS have no system call, or the code EPROTO; the end of the connection in its handshake is ECONNRESET. */
 function hungUp(cause: unknown): boolean {
-  if (typeof cause !== 'object' || cause === null) return true;
+  if (typeof cause !== 'object' || cause === null || errorCode(cause) === 'ECONNRESET') return true;
   return 'syscall' in cause && errorCode(cause) !== 'EPROTO';
-}
-
-/** OpenSSL's own words, without the file and line of its source around them. */
-function tlsReason(cause: unknown): string {
-  const reason = typeof cause === 'object' && cause !== null && 'reason' in cause ? cause.reason : undefined;
-  return typeof reason === 'string' ? reason : errorText(cause).trim();
 }

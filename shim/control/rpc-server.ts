@@ -2,8 +2,10 @@ import { createConnection, createServer, type Socket } from 'node:net';
 import { type Connection, Server } from 'net-ipc';
 import type { Address } from '../program/address.js';
 import { errorCode, errorText } from '../program/errors.js';
+import { type Guard, type GuardLimits, guardServer } from '../program/guard.js';
 import { mayCall, type Peer, peerText } from '../program/identity.js';
-import { peerOf, renewCertificates, type Security, serverTls } from '../program/security.js';
+import type { Logger } from '../program/log.js';
+import { peerOf, type Security, serverTls } from '../program/security.js';
 import * as limits from './limits.js';
 import {
   type Contract,
@@ -35,6 +37,11 @@ export interface ControlServerOptions {
   readonly messageBytesMax?: number;
   readonly messagePauseMsMax?: number;
   readonly connectionsMax?: number;
+  /** Time for the TLS handshake, and again for the hello. */
+  readonly connectMsMax?: number;
+  readonly newcomers?: GuardLimits;
+  /** Told of callers that are not let in, and of calls they may not make. */
+  readonly log?: Logger;
 }
 
 export interface ControlServer {
@@ -56,48 +63,95 @@ export async function serveControl<V extends Verbs>(
   listen: ControlListen,
   options: ControlServerOptions = {},
 ): Promise<ControlServer> {
-  const messageBytesMax = options.messageBytesMax ?? limits.messageBytesMax;
-  const messagePauseMsMax = options.messagePauseMsMax ?? limits.messagePauseMsMax;
   const place = await placeOf(listen);
   const security = 'path' in listen ? undefined : serverTls(listen.security, 'control');
+  const newcomers = options.newcomers ?? limits;
+  const connectionsMax = options.connectionsMax ?? limits.connectionsMax;
+  const connectMsMax = options.connectMsMax ?? limits.connectMsMax;
   const ipc = new Server({
     ...place.net,
     tls: security !== undefined,
-    options: { ...security, handshakeTimeout: limits.connectMsMax },
-    max: options.connectionsMax ?? limits.connectionsMax,
+    options: { ...security, handshakeTimeout: connectMsMax },
+    max: connectionsMax + (security === undefined ? 0 : newcomers.newcomersMax),
     retries: 0,
   });
-  const sockets = new Set<Socket>();
   const whoIs = (socket: Socket): Peer =>
     'path' in listen ? { kind: 'trusted', by: 'file-mode' } : peerOf(socket, listen.security);
-  const calls = new Calls(contract, handlers as Handlers<Verbs>, whoIs);
-  ipc.on('connect', (connection, hello: Hello | undefined) => calls.greet(connection, hello));
+  const callers = new Callers({ ...options, connectionsMax, connectMsMax });
+  const calls = new Calls(contract, handlers as Handlers<Verbs>, whoIs, options.log);
+  ipc.on('connect', (connection, hello: Hello | undefined) => {
+    if (calls.greet(connection, hello)) callers.welcome(connection.connection);
+  });
   ipc.on('message', (message: unknown, connection) => calls.receive(connection, message));
   await start(ipc, place);
   ipc.on('error', () => undefined);
-  if ('security' in listen) renewCertificates(ipc.server, listen.security);
-  ipc.server.on(security === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    limitMessages(socket, messageBytesMax, messagePauseMsMax);
-  });
+  const guard =
+    'path' in listen
+      ? undefined
+      : guardServer(ipc.server, listen.security, newcomers, ({ address, why }) =>
+          options.log?.warn({ code: 'not-authorised', address, why }, 'a caller was not let in'),
+        );
+  ipc.server.on(security === undefined ? 'connection' : 'secureConnection', (socket) => callers.add(socket));
   let closing: Promise<void> | undefined;
   return {
     port: place.net.port ?? 0,
     get connections() {
-      return sockets.size;
+      return callers.sockets.size;
     },
     close: () => {
-      closing ??= closeServer(ipc, calls, sockets);
+      closing ??= closeServer(ipc, calls, callers.sockets, guard);
       return closing;
     },
   };
 }
 
+type CallersOptions = ControlServerOptions & { readonly connectionsMax: number; readonly connectMsMax: number };
+
+/** The connections of one server that have proved who they are, and what each may send. */
+class Callers {
+  readonly sockets = new Set<Socket>();
+  readonly #welcomed = new WeakSet<Socket>();
+  readonly #options: CallersOptions;
+
+  constructor(options: CallersOptions) {
+    this.#options = options;
+  }
+
+  add(socket: Socket): void {
+    const { connectionsMax, connectMsMax } = this.#options;
+    const { messageBytesMax = limits.messageBytesMax, messagePauseMsMax = limits.messagePauseMsMax } = this.#options;
+    if (this.sockets.size >= connectionsMax) {
+      socket.destroy();
+      return;
+    }
+    this.sockets.add(socket);
+    // net-ipc closes those that say no hello in order, which a caller need not answer.
+    const late = setTimeout(() => {
+      if (!this.#welcomed.has(socket)) socket.destroy();
+    }, connectMsMax);
+    socket.on('close', () => {
+      clearTimeout(late);
+      this.sockets.delete(socket);
+    });
+    const bytesMax = () => (this.#welcomed.has(socket) ? messageBytesMax : limits.helloBytesMax);
+    limitMessages(socket, bytesMax, messagePauseMsMax);
+  }
+
+  welcome(socket: Socket): void {
+    this.#welcomed.add(socket);
+  }
+}
+
 /** Not net-ipc's own close: that waits for the write queues of all connections of the process. */
-async function closeServer(ipc: Server, calls: Calls, sockets: ReadonlySet<Socket>): Promise<void> {
+async function closeServer(
+  ipc: Server,
+  calls: Calls,
+  sockets: ReadonlySet<Socket>,
+  guard: Guard | undefined,
+): Promise<void> {
   const closed = new Promise((resolve) => ipc.server.once('close', resolve));
   ipc.server.close();
+  guard?.close();
   await calls.settled(limits.closeMsMax);
   for (const connection of [...ipc.connections]) connection.destroy();
   for (const socket of sockets) socket.destroy();
@@ -169,27 +223,31 @@ class Calls {
   readonly #contract: Contract;
   readonly #handlers: Handlers<Verbs>;
   readonly #whoIs: (socket: Socket) => Peer;
+  readonly #log: Logger | undefined;
   readonly #running = new Map<Connection, { calls: number; readonly caller: Peer }>();
   readonly #promises = new Set<Promise<void>>();
 
-  constructor(contract: Contract, handlers: Handlers<Verbs>, whoIs: (socket: Socket) => Peer) {
+  constructor(contract: Contract, handlers: Handlers<Verbs>, whoIs: (socket: Socket) => Peer, log?: Logger) {
     this.#contract = contract;
     this.#handlers = handlers;
     this.#whoIs = whoIs;
+    this.#log = log;
   }
 
-  greet(connection: Connection, hello: Hello | undefined): void {
+  /** @returns whether the caller wants what this is */
+  greet(connection: Connection, hello: Hello | undefined): boolean {
     const { name, version } = this.#contract;
     if (hello?.contract === name && hello.version === version) {
       this.#running.set(connection, { calls: 0, caller: this.#whoIs(connection.connection) });
       connection.connection.once('close', () => this.#running.delete(connection));
       send(connection, { kind: 'welcome' });
-      return;
+      return true;
     }
     const wanted = `${hello?.contract ?? 'nothing'} ${hello?.version ?? ''}`.trim();
     const message = `this is ${name} ${version}, the caller wants ${wanted}`;
     send(connection, { kind: 'refused', error: { code: 'wrong-contract', source: 'operator', message } });
     connection.connection.destroySoon();
+    return false;
   }
 
   receive(connection: Connection, message: unknown): void {
@@ -238,6 +296,7 @@ class Calls {
     const { callers = [] } = spec;
     if (!mayCall(caller, callers)) {
       const message = `${peerText(caller)} may not call ${verb} of ${name}: it is for ${['operator', ...callers].join(', ')}`;
+      this.#log?.warn({ code: 'not-authorised', why: message }, 'a call was refused');
       throw new ControlError('not-authorised', 'operator', message);
     }
     const result = spec.request.safeParse(body);

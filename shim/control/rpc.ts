@@ -98,11 +98,12 @@ export function firstIssue(error: z.ZodError): string {
  * net-ipc would collect a message of any announced length, and wait for the rest of one for ever. It asks the socket for the
  * whole message as soon as it knows the length: there a message that is too long is refused, before it is collected.
  */
-export function limitMessages(socket: Socket, bytesMax: number, pauseMsMax: number): void {
+export function limitMessages(socket: Socket, bytesMax: () => number, pauseMsMax: number): void {
   const read = socket.read.bind(socket);
   socket.read = (bytes?: number) => {
-    if (bytes === undefined || bytes <= bytesMax) return read(bytes);
-    socket.destroy(new ControlError('too-large', 'operator', `a control message is longer than ${bytesMax} bytes`));
+    const most = bytesMax();
+    if (bytes === undefined || bytes <= most) return read(bytes);
+    socket.destroy(new ControlError('too-large', 'operator', `a control message is longer than ${most} bytes`));
     return null;
   };
   socket.setTimeout(pauseMsMax, () => {

@@ -19,6 +19,12 @@ export function errorText(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
+/** OpenSSL's own words, without the file and line of its source around them. */
+export function tlsReason(cause: unknown): string {
+  const reason = typeof cause === 'object' && cause !== null && 'reason' in cause ? cause.reason : undefined;
+  return typeof reason === 'string' ? reason : errorText(cause).trim();
+}
+
 /** The `code` of anything that was thrown (also of Node.js' own errors), or undefined. */
 export function errorCode(thrown: unknown): string | undefined {
   if (typeof thrown !== 'object' || thrown === null || !('code' in thrown)) return undefined;

@@ -1,5 +1,5 @@
 import { constants, hkdfSync } from 'node:crypto';
-import type { Server, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import tls from 'node:tls';
 import { ConfigError, option, optional } from './config.js';
 import { type Identity, identityOf, identityText, isExpected, type Peer } from './identity.js';
@@ -94,7 +94,7 @@ function pskKey(secret: Buffer, purpose: SocketPurpose): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, 'holdfast', pskIdentity(purpose), 32));
 }
 
-/** Options for `tls.createServer`, or undefined for plain text (use `net`). With certificates see also `renewCertificates`. */
+/** Options for `tls.createServer`, or undefined for plain text (use `net`). Put `guardServer` before it. */
 export function serverTls(security: Security, purpose: SocketPurpose): tls.TlsOptions | undefined {
   switch (security.kind) {
     case 'plaintext':
@@ -114,21 +114,8 @@ export function serverTls(security: Security, purpose: SocketPurpose): tls.TlsOp
   }
 }
 
-/** A server made with `serverTls` uses from now on, for each new connection, what stands in the certificate files then. */
-export function renewCertificates(server: Server, security: Security): void {
-  if (security.kind !== 'certificates' || !(server instanceof tls.Server)) return;
-  const { keyring } = security;
-  let used = keyring.current();
-  // Before the listener of tls.Server itself, which takes the context that the server has at that moment.
-  server.prependListener('connection', () => {
-    const current = keyring.current();
-    if (current === used) return;
-    used = current;
-    server.setSecureContext(certificateTls(keyring));
-  });
-}
-
-function certificateTls(keyring: Keyring): tls.SecureContextOptions {
+/** What the certificate files say now. */
+export function certificateTls(keyring: Keyring): tls.SecureContextOptions {
   const { cert, key, ca } = keyring.current();
   return { ...tls13, ...noTickets, cert, key, ca };
 }

@@ -1,17 +1,19 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import t, { type Test } from 'tap';
 import { z } from 'zod';
-import { callsMax } from '../../../shim/control/limits.js';
+import { callsMax, helloBytesMax } from '../../../shim/control/limits.js';
 import { ControlError, defineContract } from '../../../shim/control/rpc.js';
 import { callControl, connectControl } from '../../../shim/control/rpc-client.js';
 import { type ControlListen, type ControlServerOptions, serveControl } from '../../../shim/control/rpc-server.js';
 import { CodedError } from '../../../shim/program/errors.js';
 import { peerText } from '../../../shim/program/identity.js';
 import { Keyring } from '../../../shim/program/keyring.js';
-import type { Security } from '../../../shim/program/security.js';
+import { clientTls, type Security } from '../../../shim/program/security.js';
 import { makeKeys } from '../program/certificates.js';
 
 const contract = defineContract('test', 1, {
@@ -285,6 +287,65 @@ t.test('a message longer than the limit ends the connection, before and after th
   await closed;
   t.equal(await callControl(contract, target, 'echo', 'x'.repeat(90_000)), 'x'.repeat(90_000), 'others go on');
 });
+
+t.test(
+  'a caller that says no hello, or one that is too long, is closed; those in the handshake have limits',
+  async (t) => {
+    const keys = await makeKeys(t, 'proxy', 'operator');
+    const newcomers = { newcomersMax: 2, newcomersPerAddressMax: 1 };
+    const connectMsMax = 300;
+    const { target, server } = await serve(
+      t,
+      { address: loopback, security: keys.security('proxy') },
+      { connectMsMax, newcomers },
+    );
+    const operator = { ...target, security: keys.security('operator') };
+    const { port } = target.address;
+    const secured = clientTls(keys.security('operator'), 'control', { role: 'proxy' });
+    const startedMs = performance.now();
+    const silent = tls.connect({ ...secured, port, host: '127.0.0.1' });
+    await once(silent, 'close');
+    t.ok(performance.now() - startedMs >= connectMsMax - 5, 'the silent one had its time');
+    const long = tls.connect({ ...secured, port, host: '127.0.0.1' });
+    long.on('error', () => undefined);
+    long.write(Buffer.concat([Buffer.from('IPC'), Buffer.from([0x3f, 0xff]), Buffer.alloc(helloBytesMax * 2, 0x20)]));
+    const closedMs = performance.now();
+    await once(long, 'close');
+    t.ok(performance.now() - closedMs < connectMsMax, 'the long hello is not waited for');
+
+    const idle = net.connect(port, '127.0.0.1');
+    await once(idle, 'connect');
+    await t.rejects(
+      connectControl(contract, operator),
+      { code: 'unreachable' },
+      'one newcomer of an address at a time',
+    );
+    const elsewhere = net.connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+    const elsewhereClosed = once(
+      elsewhere.on('error', () => undefined),
+      'close',
+    );
+    await once(idle, 'close');
+    t.same(await callControl(contract, operator, 'add', { a: 1, b: 2 }), { sum: 3 });
+    await elsewhereClosed;
+    t.equal(server.connections, 0);
+  },
+);
+
+t.test(
+  'authenticated callers have a limit of their own: those in the handshake do not take their places',
+  async (t) => {
+    const keys = await makeKeys(t, 'proxy', 'operator');
+    const { target } = await serve(t, { address: loopback, security: keys.security('proxy') }, { connectionsMax: 1 });
+    const idle = net.connect(target.address.port, '127.0.0.1');
+    await once(idle, 'connect');
+    const operator = { ...target, security: keys.security('operator') };
+    const client = await connectControl(contract, operator);
+    await t.rejects(connectControl(contract, operator), { code: 'unreachable' });
+    await client.close();
+    idle.destroy();
+  },
+);
 
 t.test('a message that stops half-way ends the connection', async (t) => {
   const { target } = await serve(t, { path: socketPath(t) }, { messagePauseMsMax: 10 });

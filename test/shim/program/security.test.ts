@@ -4,13 +4,13 @@ import net, { type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import t, { type Test } from 'tap';
+import { guardServer } from '../../../shim/program/guard.js';
 import { identityText, peerText } from '../../../shim/program/identity.js';
 import { Keyring } from '../../../shim/program/keyring.js';
 import {
   clientTls,
   loadSecurity,
   peerOf,
-  renewCertificates,
   type Security,
   type SocketPurpose,
   serverTls,
@@ -118,7 +118,7 @@ async function listen(t: Test, security: Security): Promise<Server> {
     socket.write(`${peerText(peerOf(socket, security))}\n`);
     socket.pipe(socket);
   });
-  renewCertificates(server, security);
+  guardServer(server, security, { newcomersMax: 8, newcomersPerAddressMax: 8 }, () => undefined);
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
   const open = new Set<tls.TLSSocket>();
