@@ -14,11 +14,12 @@ const listOptions = {
 
 const sessionColumns: readonly Column<SessionRow>[] = [
   { head: 'workload', cell: ({ workload }) => workload },
-  { head: 'sid', cell: ({ sid }) => sid, align: 'right' },
+  { head: 'sid', cell: ({ sid, stale }) => (stale ? `${sid}?` : sid), align: 'right' },
   { head: 'serial#', cell: ({ serial }) => serial, align: 'right' },
   { head: 'user', cell: ({ user }) => user, spare: 1 },
   { head: 'service', cell: ({ service }) => service, spare: 2 },
   { head: 'program', cell: ({ program }) => program, spare: 5 },
+  { head: 'driver', cell: ({ driver }) => driver, spare: 6 },
   { head: 'doing', cell: activity },
   { head: 'transaction', cell: transaction, align: 'right' },
   { head: 'link', cell: ({ state }) => state },
@@ -27,10 +28,10 @@ const sessionColumns: readonly Column<SessionRow>[] = [
   { head: 'movable', cell: movability },
 ];
 
-function activity({ phase, callsInFlight, lastFunction }: SessionRow): string {
+function activity({ phase, callsInFlight, callMs, lastFunction }: SessionRow): string {
   if (phase !== 'ready') return phase;
   if (callsInFlight === 0) return 'idle';
-  const call = `in ${lastFunction ?? 'a call'}`;
+  const call = `in ${lastFunction ?? 'a call'}${callMs === undefined ? '' : ` ${shownMs(callMs)}`}`;
   return callsInFlight === 1 ? call : `${call} +${callsInFlight - 1}`;
 }
 
@@ -39,8 +40,9 @@ function transaction(row: SessionRow): string {
   return row.transaction === 'none' ? '-' : row.transaction;
 }
 
-function movability({ movable, reason }: SessionRow): string {
-  return movable === true ? 'yes' : `${movable === false ? 'no' : 'unknown'}: ${reason}`;
+function movability({ movable, reason, callsInFlight }: SessionRow): string {
+  const why = reason === 'pipelined' ? `pipelined(${callsInFlight})` : reason;
+  return `${movable === true ? 'yes' : movable === false ? 'no' : 'unknown'}: ${why}`;
 }
 
 export const sessions = defineCommand({

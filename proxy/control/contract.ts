@@ -40,13 +40,39 @@ const session = z.object({
   service: z.string().optional(),
   sid: z.number().optional(),
   serial: z.number().optional(),
+  /** SID and serial# may be another's by now: the database's pool (DRCP) took the session back. */
+  stale: z.literal(true).optional(),
   instanceName: z.string().optional(),
+  databaseName: z.string().optional(),
   driver: z.string().optional(),
+  driverVersion: z.string().optional(),
   program: z.string().optional(),
   machine: z.string().optional(),
+  osUser: z.string().optional(),
+  processId: z.string().optional(),
+  /** Of Oracle Net; `fieldVersion` of the calls in it. 0 for what is not known yet. */
+  protocol: z.object({
+    version: z.number(),
+    sduBytes: z.number(),
+    endOfResponse: z.boolean(),
+    fieldVersion: z.number(),
+  }),
   callsInFlight: z.number(),
   callsTotal: z.number(),
+  /** How long the oldest call in flight has been so. */
+  callMs: z.number().optional(),
+  /** The call in flight, or the last one. */
   lastFunction: z.string().optional(),
+  /** Error number of the last call that ended; 0 for none. */
+  lastError: z.number(),
+  pipelined: z.boolean(),
+  breakPhase: z.enum(['none', 'asked', 'reset-first', 'resetting', 'draining']),
+  /** Request boundaries, as pools of drivers tell them; `none` when the driver does not. */
+  request: z.enum(['none', 'open', 'ended']),
+  /** Number of the last in-band notification, e.g. 12572. */
+  notification: z.number().optional(),
+  /** The last logical transaction id that the database told, in hexadecimal (Transaction Guard). */
+  ltxid: z.string().optional(),
   transaction: z.enum(['none', 'open', 'unknown']),
   /** How long the transaction has been open. */
   transactionMs: z.number().optional(),

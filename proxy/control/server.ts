@@ -115,7 +115,7 @@ function holdRow(workload: Workload, hold: HoldState, nowMs: number): HoldRow {
 }
 
 function sessionRow(workload: Workload, { stream, view }: WorkloadSession, nowMs: number): SessionRow {
-  const { identity, calls, transaction, movability, bytes, phase } = view.track;
+  const { identity, calls, transaction, movability, bytes, phase, protocol, request, notification } = view.track;
   const { state, address } = placeOf(workload);
   return {
     workload: workload.name,
@@ -131,13 +131,26 @@ function sessionRow(workload: Workload, { stream, view }: WorkloadSession, nowMs
       sid: identity.sid,
       serial: identity.serial,
       instanceName: identity.instance,
+      databaseName: identity.database,
       driver: identity.driver,
+      driverVersion: identity.driverVersion,
       program: identity.program,
       machine: identity.machine,
+      osUser: identity.osUser,
+      processId: identity.processId,
       lastFunction: calls.lastFunction,
+      ltxid: view.track.ltxid,
     }),
+    ...(identity.stale ? { stale: true as const } : {}),
+    protocol,
     callsInFlight: calls.inFlight,
     callsTotal: calls.total,
+    ...(calls.sinceMs === undefined ? {} : { callMs: Math.round(nowMs - calls.sinceMs) }),
+    lastError: calls.lastError,
+    pipelined: calls.pipelined,
+    breakPhase: calls.breakPhase,
+    request,
+    ...(notification === 0 ? {} : { notification }),
     transaction: transaction.kind,
     ...(transaction.kind === 'open' ? { transactionMs: Math.round(nowMs - transaction.sinceMs) } : {}),
     movable: movability.movable,

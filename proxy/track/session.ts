@@ -50,6 +50,7 @@ const unsettled: TrackerState = {
   accept: undefined,
   transaction: unknownTransaction('no-call-yet'),
   lastFunction: undefined,
+  callsSinceMs: 0,
   lastError: 0,
   request: 'none',
   released: false,
@@ -149,6 +150,7 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
     }
     const wasQuiet = this.#calls.inFlight === 0;
     const missed = this.#calls.request(requestKind(head, beginsPipeline));
+    if (missed || wasQuiet) this.#at.callsSinceMs = this.#nowMs;
     if (missed || wasQuiet) this.#watchers?.responses.abandon();
     // The answers to negotiation messages have no status and, on slow logins, no mark at their end.
     if (missed && this.#at.phase === 'ready') this.#at.transaction = unknownTransaction('no-status');

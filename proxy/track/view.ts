@@ -41,6 +41,8 @@ export interface TrackFacts {
   readonly transaction: Transaction;
   /** Code of the function in flight, or the last one. */
   readonly lastFunction: number | undefined;
+  /** When the calls in flight began, or the last ones. */
+  readonly callsSinceMs: number;
   readonly lastError: number;
   readonly request: SessionTrack['request'];
   readonly released: boolean;
@@ -98,6 +100,8 @@ export interface SessionTrack {
   readonly calls: {
     readonly inFlight: number;
     readonly total: number;
+    /** When the oldest of those in flight was sent; monotonic clock. */
+    readonly sinceMs: number | undefined;
     /** The call in flight, or the last one. */
     readonly lastFunction: string | undefined;
     /** Error number of the last call that ended; 0 for none. */
@@ -128,6 +132,7 @@ export function viewOf(facts: TrackFacts): SessionTrack {
     calls: {
       inFlight: calls.inFlight,
       total: calls.calls,
+      sinceMs: calls.inFlight === 0 ? undefined : facts.callsSinceMs,
       lastFunction: facts.lastFunction === undefined ? undefined : functionName(facts.lastFunction),
       lastError: facts.lastError,
       pipelined: calls.pipelined,
