@@ -18,7 +18,7 @@ import { BackendError } from './errors.js';
 import { recordBytesMax } from './limits.js';
 
 /** Grows with every change of meaning or shape. A record of another version is refused, never guessed at. */
-export const recordVersion = 1;
+export const recordVersion = 2;
 
 /** What a session knows besides what its tracker has seen. */
 export interface SessionFacts {

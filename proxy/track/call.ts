@@ -120,6 +120,11 @@ export class CallTracker {
     if (this.#at.inFlight === 0) this.#at.inFlight = 1;
   }
 
+  /** The response ends, and its call does not: the driver has to send FLUSH_OUT_BINDS. */
+  responsePaused(): void {
+    this.#at.responding = false;
+  }
+
   responseEnded(): ResponseMeaning {
     const at = this.#at;
     at.responding = false;

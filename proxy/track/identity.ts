@@ -79,6 +79,13 @@ export class IdentityTracker {
     this.#known.stale = true;
   }
 
+  /** The database's pool has given the driver a session. */
+  switched(session: { readonly sid: number; readonly serial: number }): void {
+    this.#known.sid = session.sid;
+    this.#known.serial = session.serial;
+    this.#known.stale = false;
+  }
+
   connected(connect: Connect | undefined, connectData: string | undefined): void {
     if (connect === undefined || connectData === undefined) return;
     const descriptor = parse(connectData);

@@ -10,6 +10,8 @@ export const limits = {
    * not mark the end of responses. An ERROR without a long text fits.
    */
   fullPacketTailBytesMax: 512,
+  /** First bytes of a response that are kept when it begins with server-side piggybacks. */
+  headBytesMax: 512,
   /** Bytes of a MARKER or CONTROL packet that are read. */
   smallPacketBytesMax: 16,
   /** Characters of one value learnt at login (program, machine, ...), as a driver could send megabytes. */

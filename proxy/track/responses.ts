@@ -1,6 +1,6 @@
 /**
- * The database's packets as responses. Nothing of a response is read but its last bytes, where the end-of-call status is;
- * they are read in place when the response is one packet in one chunk, which most are.
+ * The database's packets as responses. Nothing of a response is read but its last bytes, where the end-of-call status is, and
+ * server-side piggybacks where it begins; in place when the response is one packet in one chunk, which most are.
  *
  *              first payload                   end of response
  *     ┌──────┐ ─────────────► ┌────────────┐ ─────────────────► idle, with the status
@@ -25,9 +25,13 @@ import {
 } from '../tns/index.js';
 import {
   type EndOfCall,
+  laterNews,
   MessageType,
+  noNews,
   ResponseTail,
   readEndOfCall,
+  readServerPiggybacks,
+  type ServerNews,
   type TtcCapabilities,
   ttcLimits,
 } from '../ttc/index.js';
@@ -37,7 +41,9 @@ import type { Writable } from './writable.js';
 
 export interface ResponseEvents {
   responseBegan(): void;
-  responseEnded(end: EndOfCall): void;
+  responseEnded(end: EndOfCall, news: ServerNews): void;
+  /** The database waits for the driver's FLUSH_OUT_BINDS: the call goes on behind it. */
+  responsePaused(): void;
   /** The payload of a response in the login, so far; all of it comes before `responseEnded`, or when the driver goes on. */
   loginReply(payload: Buffer): void;
   databaseMarker(kind: MarkerKind): void;
@@ -64,6 +70,8 @@ interface ResponsePosition {
 export interface ResponseState extends ResponsePosition {
   /** The last bytes of the response, the whole of a login response, and of a MARKER or CONTROL packet, as far as they came. */
   readonly tail: Buffer;
+  /** The first bytes, of a response that begins with server-side piggybacks. */
+  readonly head: Buffer;
   readonly whole: Buffer;
   readonly small: Buffer;
 }
@@ -81,6 +89,7 @@ export class ResponseWatcher implements PacketSink {
   #only: Buffer | undefined;
   #isClosing = false;
   #tail: ResponseTail | undefined;
+  readonly #head: KeptBytes;
   readonly #whole: KeptBytes;
   readonly #small: KeptBytes;
 
@@ -102,6 +111,7 @@ export class ResponseWatcher implements PacketSink {
       tailBytesMax: state?.tailBytesMax ?? limits.tailBytesMax,
     };
     if (state !== undefined && state.tail.length > 0) this.#keepTail(state.tail);
+    this.#head = new KeptBytes(state?.head);
     this.#whole = new KeptBytes(state?.whole);
     this.#small = new KeptBytes(state?.small);
   }
@@ -110,6 +120,7 @@ export class ResponseWatcher implements PacketSink {
     return {
       ...this.#at,
       tail: Buffer.from(this.#tail?.view() ?? []),
+      head: this.#head.all(),
       whole: this.#whole.all(),
       small: this.#small.all(),
     };
@@ -144,6 +155,9 @@ export class ResponseWatcher implements PacketSink {
       at.responding = true;
       this.#events.responseBegan();
     }
+    if (this.#head.length > 0 || (isFirst && view[0] === MessageType.serverPiggyback)) {
+      this.#head.keep(view, limits.headBytesMax);
+    }
     if (at.keepsWhole) this.#whole.keep(view, ttcLimits.loginMessageBytesMax);
     this.#isClosing = at.payloadBytes === 1 && view[0] === MessageType.endOfResponse;
     if (isFirst && view.length === at.payloadBytes) this.#only = view;
@@ -160,6 +174,7 @@ export class ResponseWatcher implements PacketSink {
     this.#at.responding = false;
     this.#only = undefined;
     this.#tail = undefined;
+    this.#head.drop();
     if (this.#whole.length > 0) this.#events.loginReply(this.#whole.take());
   }
 
@@ -169,9 +184,15 @@ export class ResponseWatcher implements PacketSink {
     const isMarked = (this.#at.dataFlags & flags) !== 0 || this.#isClosing;
     if (isMarked || !this.#endIsMarked()) {
       const end = this.#readEnd();
-      if (isMarked || end.kind === 'known') {
+      if (end.kind === 'none' && isMarked && this.#endsInFlush()) {
         this.abandon();
-        this.#events.responseEnded(end);
+        this.#events.responsePaused();
+        return;
+      }
+      if (isMarked || end.kind === 'known') {
+        const news = this.#news(end);
+        this.abandon();
+        this.#events.responseEnded(end, news);
         return;
       }
       // A dialect whose status cannot be read (OCI's fixed integers) still names the session in its login.
@@ -191,6 +212,19 @@ export class ResponseWatcher implements PacketSink {
     const tail = this.#only ?? this.#tail?.view();
     if (tail === undefined) return { kind: 'none' };
     return readEndOfCall(tail.subarray(Math.max(0, tail.length - this.#at.tailBytesMax)), this.capabilities);
+  }
+
+  /** FLUSH_OUT_BINDS is all there is of this answer so far. */
+  #endsInFlush(): boolean {
+    const tail = this.#only ?? this.#tail?.view();
+    const last = tail?.at(-1) === MessageType.endOfResponse ? tail.at(-2) : tail?.at(-1);
+    return last === MessageType.flushOutBinds;
+  }
+
+  /** What piggybacks where the response begins and ends have told. */
+  #news(end: EndOfCall): ServerNews {
+    const behind = end.kind === 'known' ? end.news : noNews;
+    return this.#head.length === 0 ? behind : laterNews(readServerPiggybacks(this.#head.all(), 0).news, behind);
   }
 
   #smallEnd(): void {

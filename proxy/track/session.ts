@@ -10,7 +10,7 @@
  * `unknown`, with the reason, until a call has ended cleanly; when it loses the framing it stops looking for good.
  */
 import { type Accept, type Connect, type MarkerKind, PacketReader, type ReaderState } from '../tns/index.js';
-import { type EndOfCall, FunctionCode, SessionStateFlag } from '../ttc/index.js';
+import { type EndOfCall, FunctionCode, type ServerNews, SessionStateFlag } from '../ttc/index.js';
 import { CallTracker, noCalls, type RequestKind } from './call.js';
 import { IdentityTracker, unknownIdentity } from './identity.js';
 import { type KnownHead, type RequestEvents, type RequestState, RequestWatcher } from './requests.js';
@@ -55,6 +55,7 @@ const unsettled: TrackerState = {
   request: 'none',
   released: false,
   notification: 0,
+  ltxid: undefined,
   fromDriverBytes: 0,
   fromDatabaseBytes: 0,
   opaqueReason: '',
@@ -184,8 +185,13 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
     this.#calls.response();
   }
 
-  responseEnded(end: EndOfCall): void {
+  responsePaused(): void {
+    this.#calls.responsePaused();
+  }
+
+  responseEnded(end: EndOfCall, news: ServerNews): void {
     if (this.#calls.responseEnded() === 'discarded') return;
+    this.#learn(news);
     const status = end.kind === 'known' ? end : undefined;
     if (status !== undefined) this.#at.lastError = status.errorNumber;
     if (status?.sessionReleased === true) {
@@ -197,6 +203,14 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
     this.#at.transaction = transactionAfterCall(this.#at.transaction, callStatus, this.#nowMs);
     if (callStatus !== undefined && this.#calls.inFlight === 0) this.#at.unknown = undefined;
     if (this.#at.lastFunction === FunctionCode.logoff) this.#at.phase = 'logged-off';
+  }
+
+  #learn({ ltxid, session }: ServerNews): void {
+    if (session !== undefined) {
+      this.#identity.switched(session);
+      if (session.changed) this.#at.ltxid = undefined;
+    }
+    if (ltxid !== undefined) this.#at.ltxid = ltxid.toString('hex');
   }
 
   loginReply(payload: Buffer): void {

@@ -47,6 +47,8 @@ export interface TrackFacts {
   readonly request: SessionTrack['request'];
   readonly released: boolean;
   readonly notification: number;
+  /** The last logical transaction id that the database told, in hexadecimal. */
+  readonly ltxid: string | undefined;
   readonly fromDriverBytes: number;
   readonly fromDatabaseBytes: number;
   readonly opaqueReason: string;
@@ -114,6 +116,8 @@ export interface SessionTrack {
   readonly request: 'none' | 'open' | 'ended';
   /** Number of the last in-band notification, 0 for none. */
   readonly notification: number;
+  /** The last logical transaction id that the database told, in hexadecimal (Transaction Guard). */
+  readonly ltxid: string | undefined;
   readonly bytes: { readonly fromDriver: number; readonly fromDatabase: number };
   readonly movability: Movability;
 }
@@ -141,6 +145,7 @@ export function viewOf(facts: TrackFacts): SessionTrack {
     transaction: facts.transaction,
     request: facts.request,
     notification: facts.notification,
+    ltxid: facts.ltxid,
     bytes: { fromDriver: facts.fromDriverBytes, fromDatabase: facts.fromDatabaseBytes },
     movability: movabilityOf(facts),
   };

@@ -110,13 +110,16 @@ export function readRequestHead(head: Buffer, capabilities: TtcCapabilities): Re
   }
 }
 
-/** Reads what stands behind the function code: the sequence number, which is the result, and, since 23.1, the token. */
-export function readFunctionHeader(reader: ByteReader, capabilities: TtcCapabilities): number {
+/** What stands behind the function code. */
+export interface FunctionHeader {
+  readonly sequence: number;
+  /** Since 23.1: by it the answer to a pipelined call is known; 0 for none. */
+  readonly token: number;
+}
+
+export function readFunctionHeader(reader: ByteReader, capabilities: TtcCapabilities): FunctionHeader {
   const sequence = reader.u8();
-  if (capabilities.fieldVersion >= fieldVersions.v23_1ext1) {
-    reader.ub8();
-  }
-  return sequence;
+  return { sequence, token: capabilities.fieldVersion >= fieldVersions.v23_1ext1 ? reader.ub8() : 0 };
 }
 
 /** A text whose length was given before. */

@@ -85,7 +85,7 @@ function readLogin(reader: ByteReader, capabilities: TtcCapabilities): LoginRequ
   if (code !== FunctionCode.authPhaseOne && code !== FunctionCode.authPhaseTwo) {
     throw new BadScalar(`function ${code} is not a login`);
   }
-  const sequence = readFunctionHeader(reader, capabilities);
+  const { sequence } = readFunctionHeader(reader, capabilities);
   const hasUser = reader.u8() !== 0;
   const userBytes = reader.ub4();
   const mode = reader.ub4();

@@ -2,6 +2,14 @@ import { fieldVersions, type TtcCapabilities } from './capabilities.js';
 import { Cursor } from './cursor.js';
 import { MessageType } from './function.js';
 import { limits } from './limits.js';
+import {
+  findServerPiggyback,
+  laterNews,
+  noNews,
+  readServerPiggybacks,
+  readServerPiggybacksBefore,
+  type ServerNews,
+} from './piggyback.js';
 
 /** Bits of the end-of-call status (driver: TNS_EOCS_FLAGS_...). */
 export const CallStatusBit = {
@@ -20,6 +28,8 @@ export type EndOfCall =
       readonly sessionReleased: boolean;
       /** The ORA number; 0 for success, 1403 at the end of a fetch. */
       readonly errorNumber: number;
+      /** What the server's piggybacks around the message told. */
+      readonly news: ServerNews;
     }
   /** No ERROR or STATUS message ends here: the response goes on, or it is one this code does not know. */
   | { readonly kind: 'none' };
@@ -27,7 +37,7 @@ export type EndOfCall =
 /**
  * Reads how a call ended from the last bytes of its response. Whatever stands before (rows, descriptions, LOB data) is not
  * parsed: an ERROR (4) or STATUS (9) message is found as the one that, parsed strictly, ends exactly where the response
- * does, but for a closing END OF RESPONSE (29).
+ * does, but for server-side piggybacks (23) and a closing END OF RESPONSE (29).
  *
  * An ERROR is preferred to a STATUS inside it: the four bytes of a STATUS can appear in the numbers at the end of an ERROR,
  * the forty or more fields of an ERROR do not appear by chance. When several ERROR candidates disagree about the
@@ -38,16 +48,20 @@ export type EndOfCall =
 export function readEndOfCall(tail: Buffer, capabilities: TtcCapabilities): EndOfCall {
   const cursor = new Cursor(tail);
   const errors = candidates(cursor, tail, MessageType.error, 0, () => readError(cursor, capabilities));
-  const known = conclude(errors, capabilities);
+  const known = conclude(tail, errors, capabilities);
   if (known !== undefined) return known;
-  // A STATUS can only be the last few bytes.
-  const from = Math.max(0, tail.length - statusBytesMax - 1);
+  // A STATUS can only be the last few bytes, with piggybacks behind it some more.
+  const news = findServerPiggyback(tail, Math.max(0, tail.length - newsBytesMax));
+  const from = Math.max(0, (news < 0 ? tail.length : news) - statusBytesMax - 1);
   const statuses = candidates(cursor, tail, MessageType.status, from, () => readStatus(cursor));
-  return conclude(statuses, capabilities) ?? { kind: 'none' };
+  return conclude(tail, statuses, capabilities) ?? { kind: 'none' };
 }
 
 /** Type byte, UB4, UB2. */
 const statusBytesMax = 1 + 5 + 3;
+
+/** Piggybacks behind the message that ends a call. */
+const newsBytesMax = 256;
 
 /** Most replies are shorter than this; that much memory stays between calls. */
 const tailKeptBytes = 256;
@@ -174,20 +188,33 @@ function skipPacked(cursor: Cursor, count: number, elementBytesMax: 2 | 4): void
   if (isChunked) cursor.skip(1);
 }
 
+/** A message that may be the one that ended the call. */
+interface Candidate extends CallEnd {
+  readonly at: number;
+  readonly newsBehind: ServerNews;
+}
+
 /** All messages of a type that end where the response ends. */
-function candidates(cursor: Cursor, tail: Buffer, type: number, from: number, read: () => CallEnd): CallEnd[] {
-  const found: CallEnd[] = [];
+function candidates(cursor: Cursor, tail: Buffer, type: number, from: number, read: () => CallEnd): Candidate[] {
+  const found: Candidate[] = [];
   for (let at = tail.indexOf(type, from); at >= 0; at = tail.indexOf(type, at + 1)) {
     cursor.moveTo(at + 1);
     const message = read();
-    const left = tail.length - cursor.at;
-    if (cursor.failed || left > 1) continue;
-    if (left === 0 || tail[cursor.at] === MessageType.endOfResponse) found.push(message);
+    if (cursor.failed) continue;
+    const behind = tail[cursor.at] === MessageType.serverPiggyback ? readServerPiggybacks(tail, cursor.at) : undefined;
+    const end = behind?.end ?? cursor.at;
+    const left = tail.length - end;
+    if (left > 1 || (left === 1 && tail[end] !== MessageType.endOfResponse)) continue;
+    found.push({ ...message, at, newsBehind: behind?.news ?? noNews });
   }
   return found;
 }
 
-function conclude(candidates: readonly CallEnd[], capabilities: TtcCapabilities): EndOfCall | undefined {
+function conclude(
+  tail: Buffer,
+  candidates: readonly Candidate[],
+  capabilities: TtcCapabilities,
+): EndOfCall | undefined {
   const [first] = candidates;
   if (first === undefined) {
     return undefined;
@@ -200,6 +227,7 @@ function conclude(candidates: readonly CallEnd[], capabilities: TtcCapabilities)
     transactionOpen: agreed ? open : undefined,
     sessionReleased: (first.callStatus & CallStatusBit.sessionRelease) !== 0,
     errorNumber: first.errorNumber,
+    news: laterNews(readServerPiggybacksBefore(tail, first.at), first.newsBehind),
   };
 }
 

@@ -69,7 +69,8 @@ const status = (callStatus: number): string => `09 ${ub(callStatus)} 0101`;
 const before = `10 00 0104 04${'09'.repeat(30)} 06 00 0104 00 07 02c104 04${ascii('abcd')} 0904`;
 
 t.test('STATUS tells whether a transaction is open', async (t) => {
-  const known = { kind: 'known', callStatus: 3, transactionOpen: true, sessionReleased: false, errorNumber: 0 };
+  const end = { kind: 'known', callStatus: 3, transactionOpen: true, sessionReleased: false, errorNumber: 0 };
+  const known = { ...end, news: { ltxid: undefined, session: undefined } };
   t.strictSame(readEndOfCall(hex(status(3), '1d'), v24), known);
   t.strictSame(readEndOfCall(hex(status(3)), v24), known, 'without the end-of-response byte');
   t.match(readEndOfCall(hex(status(1), '1d'), v24), { transactionOpen: false });
