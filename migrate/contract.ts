@@ -7,6 +7,8 @@ const nothing = z.object({});
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'not a name');
 const addressValue = z.object({ host: z.string(), port: z.number().int().min(0).max(65_535) });
 const mover = z.enum(['criu', 'relink']);
+/** Who gives the command, for audit logs. */
+const asker = z.object({ user: z.string(), host: z.string() });
 const move = z.object({ move: name, workload: name, mover });
 const processIdentity = z.object({ pid: z.number(), startTicks: z.string() });
 const bound = z.object({
@@ -62,7 +64,11 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   /** SIGTERM, then SIGKILL; replies when the whole tree is gone. */
   stop: { request: z.object({ name }), reply: z.object({ exitCode: z.number().optional() }) },
   /** Moves a workload of this node; replies with the record however it went, once it has begun. */
-  move: { request: z.object({ name, to: z.string(), mover }), reply: moveRecord, event: moveEvent },
+  move: {
+    request: z.object({ name, to: z.string(), mover, by: asker.optional() }),
+    reply: moveRecord,
+    event: moveEvent,
+  },
 
   // From the source's agent to the target's, in this order. Each can be repeated.
   /** May this workload come here? */

@@ -1,4 +1,4 @@
-import { type HoldRow, proxyContract, type SessionRow, type WorkloadRow } from '../proxy/control/contract.js';
+import { proxyContract, type SessionRow, type WorkloadRow } from '../proxy/control/contract.js';
 import type { ReplyOf, RequestOf } from '../shim/control/rpc.js';
 import { type ControlTarget, callControl } from '../shim/control/rpc-client.js';
 import type { Address } from '../shim/program/address.js';
@@ -45,8 +45,13 @@ export class ProxyView {
   }
 
   /** @throws {MoveError} proxy-unreachable, not-authorised */
-  async holds(): Promise<readonly HoldRow[]> {
-    return (await this.#call('holds', {})).holds;
+  holds(): Promise<ReplyOf<Verbs['holds']>> {
+    return this.#call('holds', {});
+  }
+
+  /** For the proxy's audit log. @throws {MoveError} proxy-unreachable, not-authorised */
+  noteMove(request: RequestOf<Verbs['noteMove']>): Promise<object> {
+    return this.#call('noteMove', request);
   }
 
   /** @throws {MoveError} unknown-workload, not-held, proxy-unreachable, not-authorised; the same for those that follow */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import type { Asker } from '../proxy/control/contract.js';
 import { connectControl } from '../shim/control/rpc-client.js';
 import { formatAddress } from '../shim/program/address.js';
 import { keyFileName } from '../shim/program/identity.js';
@@ -79,14 +80,31 @@ export async function moveWorkload(
   if (request.to === node.name) throw new MoveError('same-node', `${request.name} is at ${node.name} already`);
   if (lifeOf(workload) === 'ended') throw new MoveError('workload-ended', `${request.name} has ended`);
   return exclusively(node, request.name, async () => {
-    const record = await runMove(contextOf(node, workload, request, newMoveName()), node.name, emit);
+    const context = contextOf(node, workload, request, newMoveName());
+    const record = await runMove(context, node.name, emit);
     node.store.openMove(workload.name, record.move);
     node.store.writeRecord(workload.name, record.move, record);
     node.log.info(
       { move: record.move, workload: record.workload, outcome: record.outcome, blackoutMs: record.blackoutMs },
       'move ended',
     );
+    await tellProxy(context, record, request.by ?? { user: 'unknown', host: node.name });
     return record;
+  });
+}
+
+/** The audit log is the proxy's. A move that it does not hear of is made all the same, and has its record here. */
+async function tellProxy({ proxy, found, log }: MoveContext, record: MoveRecord, by: Asker): Promise<void> {
+  if (found.before === undefined) return;
+  const { move, workload, mover, outcome, from, to, epoch, blackoutMs, error } = record;
+  const note = {
+    ...{ move, mover, outcome, from: from.node, to: to.node },
+    ...{ epochBefore: epoch.before, epochAfter: epoch.after, blackoutMs: blackoutMs.total },
+    ...(error === undefined ? {} : { code: error.code }),
+  };
+  const { instance } = found.before.row;
+  await proxy.noteMove({ workload, instance, by, move: note }).catch((err: unknown) => {
+    log.warn({ err, move }, 'the proxy could not be told of a move: it is not in its audit log');
   });
 }
 

@@ -40,6 +40,15 @@ export const proxyOptions = {
   'control-listen': option(address(), '127.0.0.1:7401', 'where operators and agents ask; port 0 takes a free one'),
   'control-socket': optional(path(), 'Unix socket for the same, instead of --control-listen'),
   ...holdOptions,
+  'audit-log': optional(
+    path(),
+    'file to which every bind, hold, refusal, decision and move is appended, as JSON lines',
+  ),
+  'audit-on-failure': option(
+    choice('continue', 'refuse'),
+    'continue',
+    'when it cannot be written: go on, or let no new application begin; running ones always go on',
+  ),
   'workloads-max': option(count(1, 100_000), '4096', 'most applications served at one time'),
   'handshakes-max': option(count(1, 100_000), '1024', 'most links that have not finished their handshake'),
   'handshakes-per-address': option(

@@ -22,9 +22,6 @@ export interface ProxyLimits {
   readonly extendRequestsMax: number;
 }
 
-/** Sessions named in one line of the audit log: it must stay one that tools can read. */
-export const auditSessionsMax = 1_000;
-
 export const defaultProxyLimits: ProxyLimits = {
   workloadsMax: 4096,
   handshakesMax: 1024,

@@ -2,9 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import { linkLimits } from '../shim/config.js';
 import { tokenBytes } from '../shim/link/index.js';
+import type { Settings } from '../shim/program/config.js';
+import type { Logger } from '../shim/program/log.js';
 import { runProgram } from '../shim/program/run.js';
 import { loadSecurity } from '../shim/program/security.js';
-import { noAudit } from './audit/entry.js';
+import { type Audit, noAudit } from './audit/entry.js';
+import { defaultAuditLimits } from './audit/limits.js';
+import { AuditLog } from './audit/log.js';
 import { defaultBackendLimits } from './backend/limits.js';
 import { BackendSession } from './backend/session.js';
 import { dialOrder, formatTarget } from './backend/target.js';
@@ -55,11 +59,13 @@ await runProgram({
       answerMs: settings.answerTimeout,
       connectMs: settings.connectTimeout,
     };
+    const audit = await openAudit(settings, log);
+    onStop('audit log', () => audit.close());
     const registry = new Registry({
       limits,
       linkLimits: linkLimits(settings),
       policy: policyOf(settings),
-      audit: noAudit,
+      audit,
       log,
       now,
       newToken: () => randomBytes(tokenBytes),
@@ -89,7 +95,17 @@ await runProgram({
     const listening = { host: settings.listen.host, port };
     const controls = settings.controlSocket ?? { host: settings.controlListen.host, port: control.port };
     log.info({ listen: listening, control: controls, database: formatTarget(target) }, 'ready for shims');
+    audit.record({ event: 'start' });
     await serve();
+    audit.record({ event: 'stop' });
     return 0;
   },
 });
+
+async function openAudit(settings: Settings<typeof proxyOptions>, log: Logger): Promise<Audit & { close(): unknown }> {
+  const { auditLog: path, auditOnFailure: onFailure } = settings;
+  if (path === undefined) return { ...noAudit, close: () => undefined };
+  const audit = await AuditLog.open({ path, onFailure, limits: defaultAuditLimits, log });
+  process.on('SIGHUP', () => audit.reopen());
+  return audit;
+}

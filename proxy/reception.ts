@@ -12,7 +12,7 @@ import {
   type Resume,
 } from '../shim/link/index.js';
 import { LinkSocket, systemClock, type Wire } from '../shim/link/socket.js';
-import { bindRefusal, type Peer } from '../shim/program/identity.js';
+import type { Peer } from '../shim/program/identity.js';
 import type { ProxyLimits } from './limits.js';
 import type { Refusal, Registry } from './registry.js';
 import type { Workload } from './workload.js';
@@ -65,7 +65,7 @@ export class Reception {
           throw new LinkError('link-unexpected-frame', `control frame ${type} before RESUME`);
         shaken();
         const resume = readResume(payload);
-        const answer = 'verdict' in resume ? resume : (notFor(peer, resume) ?? registry.bind(resume, link, address));
+        const answer = 'verdict' in resume ? resume : registry.bind(resume, link, { address, peer });
         if ('verdict' in answer) this.#reject(link, answer, address);
         else workload = answer;
       } else if (type === frameTypes.confirm) workload.confirm(link, decodeConfirm(payload));
@@ -88,11 +88,6 @@ export class Reception {
     const retryAfterMs = refusal.verdict === 'try-later' ? this.#options.limits.tryLaterMs : 0;
     link.closeAfter(encodeRejected({ version: protocolVersion, ...refusal, retryAfterMs }));
   }
-}
-
-function notFor(peer: Peer, { workload }: Resume): Refusal | undefined {
-  const reason = bindRefusal(peer, workload);
-  return reason === undefined ? undefined : { verdict: 'not-authorised', reason };
 }
 
 /** A shim of another version keeps its drivers and comes again: one of the two is about to be upgraded. */

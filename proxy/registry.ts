@@ -1,6 +1,7 @@
 import type { Clock, Resume, Verdict } from '../shim/link/index.js';
 import { type LinkSocket, systemClock } from '../shim/link/socket.js';
-import type { Audit, AuditActor } from './audit/entry.js';
+import { bindRefusal, type Peer, peerText } from '../shim/program/identity.js';
+import type { Audit, AuditActor, AuditEntry, AuditMove, AuditState } from './audit/entry.js';
 import { auditSession, auditSessions, subjectOf } from './audit/subject.js';
 import { HoldError } from './errors.js';
 import type { HoldState } from './hold.js';
@@ -21,6 +22,12 @@ export interface RegistryOptions extends Omit<WorkloadParts, 'memory'> {
 export interface Refusal {
   readonly verdict: Verdict;
   readonly reason: string;
+}
+
+/** Whoever brings a link: where from, and who the certificate says it is. */
+export interface Caller {
+  readonly address: string;
+  readonly peer: Peer;
 }
 
 /** Which workloads an operator means: of this name, and of this life if one is given. */
@@ -68,18 +75,18 @@ export class Registry {
   }
 
   /** @returns the workload that is now served by `socket`, or the verdict */
-  bind(resume: Resume, socket: LinkSocket, address: string): Workload | Refusal {
+  bind(resume: Resume, socket: LinkSocket, from: Caller): Workload | Refusal {
     const key = keyOf(resume.workload, resume.instance);
     const known = this.#workloads.get(key);
-    const refused = this.#mayBind(resume, key);
-    if (refused !== undefined) return this.#refuse(resume, address, refused);
+    const refused = notFor(from.peer, resume) ?? this.#mayBind(resume, key);
+    if (refused !== undefined) return this.#refuse(resume, from, refused);
     const workload = known ?? this.#newWorkload(resume);
-    const verdict = workload.bind(resume, socket, address);
-    if (verdict !== undefined) return this.#refuse(resume, address, verdict);
+    const verdict = workload.bind(resume, socket, from.address);
+    if (verdict !== undefined) return this.#refuse(resume, from, verdict);
     this.#workloads.set(key, workload);
     this.#holds.finish(workload);
     const sessions = auditSessions(workload.sessions());
-    this.#options.audit.record({ event: 'bind', ...subjectOf(workload), address, ...sessions });
+    this.#options.audit.record({ event: 'bind', ...subjectOf(workload), ...whence(from), ...sessions });
     return workload;
   }
 
@@ -110,6 +117,17 @@ export class Registry {
     const held = this.#held(wanted);
     for (const workload of held) this.#holds.extend(workload, byMs, request, by);
     return held;
+  }
+
+  /** What an agent says of a move that it has made, or tried to make. */
+  noteMove(life: { readonly workload: string; readonly instance: string }, move: AuditMove, by: AuditActor): void {
+    const { workload, instance } = life;
+    const epoch = this.#workloads.get(keyOf(workload, instance))?.epoch ?? move.epochAfter;
+    this.#options.audit.record({ event: 'move', workload, instance, epoch, by, move });
+  }
+
+  get auditState(): AuditState | undefined {
+    return this.#options.audit.state;
   }
 
   /** @throws {HoldError} unknown-workload */
@@ -171,16 +189,19 @@ export class Registry {
       if (this.#workloads.size >= workloadsMax) {
         return { verdict: 'try-later', reason: `limit of ${workloadsMax} workloads reached` };
       }
+      if (this.#options.audit.refusesNew) {
+        return { verdict: 'try-later', reason: 'the audit log of the proxy cannot be written' };
+      }
     }
     return this.#stopping ? { verdict: 'try-later', reason: 'the proxy is stopping' } : undefined;
   }
 
   /** `try-later` is not recorded: it ends nothing, and may come a thousand times a second. */
-  #refuse(resume: Resume, address: string, refusal: Refusal): Refusal {
+  #refuse(resume: Resume, from: Caller, refusal: Refusal): Refusal {
     const { workload, instance, epoch } = resume;
     const { verdict: code, reason: why } = refusal;
     if (code === 'try-later') return refusal;
-    this.#options.audit.record({ event: 'refuse', workload, instance, epoch, address, code, why });
+    this.#options.audit.record({ event: 'refuse', workload, instance, epoch, ...whence(from), code, why });
     return refusal;
   }
 
@@ -206,6 +227,15 @@ export class Registry {
       this.#epitaphs.delete(oldest);
     }
   }
+}
+
+function notFor(peer: Peer, { workload }: Resume): Refusal | undefined {
+  const reason = bindRefusal(peer, workload);
+  return reason === undefined ? undefined : { verdict: 'not-authorised', reason };
+}
+
+function whence({ address, peer }: Caller): Pick<AuditEntry, 'address' | 'by'> {
+  return { address, by: { peer: peerText(peer) } };
 }
 
 function keyOf(name: string, instance: string): string {

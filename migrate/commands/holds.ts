@@ -46,10 +46,15 @@ export const holds = defineCommand({
   },
   examples: [['holdfast holds', 'A table, whatever ends first on top']],
   async main({ settings }) {
-    const rows = [...(await new Operator(settings).proxy.holds())];
+    const { holds: found, audit } = await new Operator(settings).proxy.holds();
+    const rows = [...found];
     rows.sort((one, other) => (one.leftMs ?? Number.POSITIVE_INFINITY) - (other.leftMs ?? Number.POSITIVE_INFINITY));
     if (settings.json) printJson(rows);
     else printTable(columns, rows, 'nothing is held: all applications are there');
+    if (audit?.isFailing) {
+      const state = `${audit.waitingBytes} bytes wait, ${audit.lostLines} lines are lost`;
+      process.stderr.write(`holdfast holds: audit-failed: ${audit.path} cannot be written: ${state}\n`);
+    }
     return 0;
   },
 });

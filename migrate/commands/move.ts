@@ -2,7 +2,7 @@ import { option, required } from '../../shim/program/config.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { choice, flag, name } from '../../shim/program/values.js';
 import { agentAddress } from '../cluster.js';
-import { Operator, operatorOptions } from '../operator.js';
+import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { printJson } from '../output.js';
 import { Progress, summary } from '../progress.js';
 import type { MoveRecord } from '../record.js';
@@ -44,6 +44,6 @@ async function moveIt(
   agentAddress(operator.cluster, how.to);
   const { node } = await operator.find(workload);
   const progress = new Progress(process.stderr);
-  const request = { name: workload, to: how.to, mover: how.mover };
+  const request = { name: workload, to: how.to, mover: how.mover, by: whoAsks() };
   return operator.ask(node, 'move', request, { timeoutMs: 0, onEvent: progress.show });
 }

@@ -93,16 +93,26 @@ export interface AuditMove {
   readonly epochAfter: number;
   readonly blackoutMs: number;
   /** Why it was not made. */
-  readonly code?: string;
+  readonly code?: string | undefined;
 }
 
 /** Where entries go. */
 export interface Audit {
   /** Never waits and never throws. */
   record(entry: AuditEntry): void;
-  /** False: what is recorded cannot be written at present. */
-  readonly isWriting: boolean;
+  /** True: nothing can be recorded at present, and so no unknown workload may begin. */
+  readonly refusesNew: boolean;
+  readonly state?: AuditState;
+}
+
+export interface AuditState {
+  readonly path: string;
+  /** The last write has failed. */
+  readonly isFailing: boolean;
+  /** Bytes that wait to be written, lines that will never be. */
+  readonly waitingBytes: number;
+  readonly lostLines: number;
 }
 
 /** For a proxy without an audit log. */
-export const noAudit: Audit = { record: () => undefined, isWriting: true };
+export const noAudit: Audit = { record: () => undefined, refusesNew: false };

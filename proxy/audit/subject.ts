@@ -1,6 +1,6 @@
-import { auditSessionsMax } from '../limits.js';
 import type { Workload, WorkloadSession } from '../workload.js';
 import type { AuditEntry, AuditSession } from './entry.js';
+import { auditSessionsMax } from './limits.js';
 
 /** Whom an entry is about. */
 export function subjectOf({ name, instance, epoch }: Workload): Pick<AuditEntry, 'workload' | 'instance' | 'epoch'> {

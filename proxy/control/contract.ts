@@ -108,6 +108,19 @@ const hold = z.object({
 
 /** Who asks, as the command knows it. */
 const by = z.object({ user: z.string().max(actorCharactersMax), host: z.string().max(actorCharactersMax) });
+/** What is left of a move, in short. */
+const move = z.object({
+  move: z.string(),
+  mover: z.string(),
+  outcome: z.string(),
+  from: z.string(),
+  to: z.string(),
+  epochBefore: z.number(),
+  epochAfter: z.number(),
+  blackoutMs: z.number(),
+  /** Why it was not made. */
+  code: z.string().optional(),
+});
 /** All lives of a workload's shim, or one. */
 const wanted = z.object({ workload: z.string(), instance: z.string().optional(), by });
 /** How many workloads there were, and how the holds among them stand now. */
@@ -121,8 +134,23 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
     reply: z.object({ sessions: z.array(session) }),
   },
   workloads: { callers: ['agent'], request: empty, reply: z.object({ workloads: z.array(workload) }) },
+  /** For the audit log. */
+  noteMove: {
+    callers: ['agent'],
+    request: z.object({ workload: z.string(), instance: z.string(), by, move }),
+    reply: empty,
+  },
   /** From here on for operators alone: who may decide about a hold decides about somebody's transaction. */
-  holds: { request: empty, reply: z.object({ holds: z.array(hold) }) },
+  holds: {
+    request: empty,
+    reply: z.object({
+      holds: z.array(hold),
+      /** The audit log, where there is one. */
+      audit: z
+        .object({ path: z.string(), isFailing: z.boolean(), waitingBytes: z.number(), lostLines: z.number() })
+        .optional(),
+    }),
+  },
   /** `request` names this wish: granted once, however often it is asked for. */
   extendHold: {
     request: wanted.extend({ byMs: z.number().int().min(1).max(extendMsMax), request: z.uuid() }),
@@ -140,4 +168,5 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
 export type WorkloadRow = z.infer<typeof workload>;
 export type SessionRow = z.infer<typeof session>;
 export type HoldRow = z.infer<typeof hold>;
+export type MoveNote = z.infer<typeof move>;
 export type Asker = z.infer<typeof by>;

@@ -33,7 +33,14 @@ export function serveProxyControl(
         const rows = workloads.map((workload) => workload.sessions().map((each) => sessionRow(workload, each, now())));
         return { sessions: rows.flat() };
       },
-      holds: async () => ({ holds: holdRows(registry, registry.workloads, now()) }),
+      holds: async () => ({
+        holds: holdRows(registry, registry.workloads, now()),
+        ...defined({ audit: registry.auditState }),
+      }),
+      noteMove: async ({ by, move, ...life }, _emit, caller) => {
+        registry.noteMove(life, move, actor(by, caller));
+        return {};
+      },
       extendHold: async ({ byMs, request, by, ...wanted }, _emit, caller) =>
         decided(registry.extendHold(wanted, byMs, request, actor(by, caller))),
       pinHold: async ({ by, ...wanted }, _emit, caller) => decided(registry.pinHold(wanted, 'pin', actor(by, caller))),

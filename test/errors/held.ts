@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import oracledb, { type Connection } from 'oracledb';
 import type { Test } from 'tap';
-import { type Ended, Program } from '../../fixtures/lab/program.js';
+import { type CommandLine, type Ended, Program } from '../../fixtures/lab/program.js';
 import { shimContract } from '../../shim/control/contract.js';
 import { callControl } from '../../shim/control/rpc-client.js';
 import { commands, directory, portOf, start } from './parts.js';
@@ -14,19 +14,33 @@ export interface Held {
   readonly proxy: Program;
   readonly shim: Program;
   readonly directory: string;
+  /** The proxy's addresses, for links and for control. */
+  readonly data: string;
+  readonly control: string;
   connect(): Promise<Connection>;
   detach(): Promise<void>;
   attach(): Promise<unknown>;
   holdfast(...words: readonly string[]): Promise<Ended>;
+  /** Starts one more shim, which is one more application to the proxy. */
+  otherShim(workload: string): Program;
+}
+
+export interface HeldOptions {
+  readonly proxy?: readonly string[];
+  /** Puts the proxy's command line into another one. */
+  readonly around?: (command: CommandLine) => CommandLine;
 }
 
 /** An own database, a proxy and a shim, as real processes, and an operator's command line. */
-export async function held(t: Test, ...proxyWords: readonly string[]): Promise<Held> {
+export async function held(t: Test, options: HeldOptions = {}): Promise<Held> {
   const home = directory(t);
   const oracle = start(t, 'holdfast-oracle', '--listen', '127.0.0.1:0');
   const database = `127.0.0.1:${await portOf(oracle)}`;
   const listen = ['--listen', '127.0.0.1:0', '--control-listen', '127.0.0.1:0', plain];
-  const proxy = start(t, 'holdfast-proxy', '--database', database, ...listen, ...proxyWords);
+  const { proxy: own = [], around = (command) => command } = options;
+  const args = [commands['holdfast-proxy'], '--database', database, ...listen, ...own];
+  const proxy = new Program('holdfast-proxy', around({ file: process.execPath, args }));
+  t.teardown(() => proxy.stop());
   const data = `127.0.0.1:${await portOf(proxy)}`;
   const control = `127.0.0.1:${await portOf(proxy, 'control')}`;
   const socket = join(home, 'shim.sock');
@@ -41,10 +55,16 @@ export async function held(t: Test, ...proxyWords: readonly string[]): Promise<H
     proxy,
     shim,
     directory: home,
+    data,
+    control,
     connect: () => oracledb.getConnection({ user: 'app', password: 'app', connectString }),
     detach: async () => {
       await callControl(shimContract, { path: socket }, 'detach', {});
       await proxy.printed(/"held"/);
+    },
+    otherShim: (workload) => {
+      const other = ['--workload', workload, '--listen', '127.0.0.1:0', '--proxy', data, plain];
+      return start(t, 'holdfast-shim', ...other);
     },
     attach: () => callControl(shimContract, { path: socket }, 'attach', {}),
     holdfast: (...args) => {

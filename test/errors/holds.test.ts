@@ -5,7 +5,9 @@ import { logOf, rejection } from './parts.js';
 /** What a DBA does about a hold, with a real driver whose session it is. */
 
 t.test('a hold is listed, extended, pinned, and its session goes on as if nothing had been', async (t) => {
-  const stage = await held(t, '--hold-owner', 'dba', '--hold-transaction', '2h', '--hold-at-end', 'alert-and-keep');
+  const stage = await held(t, {
+    proxy: ['--hold-owner', 'dba', '--hold-transaction', '2h', '--hold-at-end', 'alert-and-keep'],
+  });
   t.match(await stage.holdfast('holds'), { code: 0, stdout: 'nothing is held: all applications are there\n' });
   const connection = await stage.connect();
   await connection.execute('CREATE TABLE held (id NUMBER)');
@@ -77,7 +79,7 @@ t.test('a released hold is rolled back at once, and its driver gets a recoverabl
 });
 
 t.test('a hold that runs out ends in the same way, after its warnings', async (t) => {
-  const stage = await held(t, '--hold-transaction', '1500ms', '--hold-warn', '1s,500ms');
+  const stage = await held(t, { proxy: ['--hold-transaction', '1500ms', '--hold-warn', '1s,500ms'] });
   const connection = await stage.connect();
   await connection.execute('CREATE TABLE held (id NUMBER)');
   await connection.execute('INSERT INTO held VALUES (1)');

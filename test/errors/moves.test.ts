@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -103,6 +103,13 @@ t.test('CRIU that does not work, or an agent that may not use it', async (t) => 
   );
 });
 
+/** Moves in the audit log of the proxy, as far as the proxy has seen them begin. */
+const auditedMoves = () =>
+  readFileSync(join(world.directory, 'audit.log'), 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('"event":"move"'))
+    .map((line) => JSON.parse(line));
+
 t.test('a second move while one runs is refused, and the first one completes', async (t) => {
   world.agent('node-b').child.kill('SIGSTOP');
   const moving = await beginMove();
@@ -113,6 +120,14 @@ t.test('a second move while one runs is refused, and the first one completes', a
   await checkRefused(t, 'move-in-progress', /wait until that has ended/, 'move', second);
   t.match(stop, { code: 1, stderr: /^holdfast stop: move-in-progress: / });
   t.match(await world.holdfast('move', 'orders', '--to', 'node-a', ...relink), { code: 0 });
+  const [move, back] = auditedMoves().slice(-2);
+  t.match(move, {
+    workload: 'orders',
+    epoch: 2,
+    by: { user: String, host: String, peer: 'a peer trusted by secret' },
+    move: { mover: 'relink', outcome: 'moved', from: 'node-a', to: 'node-b', epochBefore: 1, epochAfter: 2 },
+  });
+  t.match(back.move, { outcome: 'moved', from: 'node-b', to: 'node-a', epochBefore: 2, epochAfter: 3 });
   await unharmed(t);
 });
 
@@ -121,6 +136,7 @@ t.test('a target that dies in mid-move, and one that is down', async (t) => {
   const moving = await beginMove();
   world.agent('node-b').child.kill('SIGKILL');
   await checkRefused(t, 'agent-unreachable', /agent of node-b/, 'move', await moving.ended);
+  t.match(auditedMoves().at(-1)?.move, { outcome: 'put-back', code: 'agent-unreachable', to: 'node-b' });
   await refused(t, 'agent-unreachable', /node-b.*ECONNREFUSED/, 'move', 'orders', '--to', 'node-b', ...relink);
   const nodes = await world.holdfast('nodes', '--json');
   t.match(nodes, {

@@ -14,7 +14,7 @@ const wanted = { workload: 'w' };
 /** Keeps what is recorded. */
 class Recorder implements Audit {
   readonly entries: AuditEntry[] = [];
-  readonly isWriting = true;
+  refusesNew = false;
   record(entry: AuditEntry): void {
     this.entries.push(entry);
   }
