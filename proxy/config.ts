@@ -56,6 +56,17 @@ export const proxyOptions = {
     '256',
     'the same of one address, while it has not proved who it is',
   ),
+  'sessions-max': option(
+    count(1, 1_000_000),
+    '50000',
+    'most database sessions; one more is refused as a listener does it',
+  ),
+  'sessions-per-workload': option(count(1, 1_000_000), '10000', 'the same of one application'),
+  'sessions-per-user': option(
+    count(1, 1_000_000),
+    '50000',
+    'the same of one database user; one more ends at its login',
+  ),
   'memory-workload': option(size(), '64MiB', 'most bytes kept of one application and direction'),
   'memory-process': option(size(), '512MiB', 'most bytes kept of all applications and one direction'),
   'dial-timeout': option(

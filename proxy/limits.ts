@@ -6,6 +6,11 @@ export interface ProxyLimits {
   readonly handshakesMax: number;
   /** Connections of one address in their TLS handshake, so that one host cannot keep all others out. */
   readonly handshakesPerAddressMax: number;
+  /** Database sessions, those whose connection is being made included; one more gets a REFUSE. See quota.ts. */
+  readonly sessionsMax: number;
+  readonly sessionsPerWorkloadMax: number;
+  /** One more is ended at its login: who it is is not known before. */
+  readonly sessionsPerUserMax: number;
   /** How long a shim is told to wait before it tries again. */
   readonly tryLaterMs: number;
   /** Ended workloads remembered, so that a late shim learns why. The oldest is forgotten first. */
@@ -26,6 +31,9 @@ export const defaultProxyLimits: ProxyLimits = {
   workloadsMax: 4096,
   handshakesMax: 1024,
   handshakesPerAddressMax: 256,
+  sessionsMax: 50_000,
+  sessionsPerWorkloadMax: 10_000,
+  sessionsPerUserMax: 50_000,
   tryLaterMs: 1_000,
   epitaphsMax: 10_000,
   workloadBytesMax: 64 * 1024 * 1024,

@@ -50,6 +50,9 @@ await runProgram({
       workloadsMax: settings.workloadsMax,
       handshakesMax: settings.handshakesMax,
       handshakesPerAddressMax: settings.handshakesPerAddress,
+      sessionsMax: settings.sessionsMax,
+      sessionsPerWorkloadMax: settings.sessionsPerWorkload,
+      sessionsPerUserMax: settings.sessionsPerUser,
       workloadBytesMax: settings.memoryWorkload,
       processBytesMax: settings.memoryProcess,
     };
@@ -69,13 +72,14 @@ await runProgram({
       log,
       now,
       newToken: () => randomBytes(tokenBytes),
-      openBackend: (events, sessionLog) =>
+      openBackend: (events, sessionLog, place) =>
         new BackendSession({
           addresses: dialOrder(target, Math.random),
           tls: databaseTls,
           limits: backendLimits,
           log: sessionLog,
           events,
+          place,
           now,
         }),
     });

@@ -9,9 +9,10 @@ import { Holds } from './holds.js';
 import type { ProxyLimits } from './limits.js';
 import { type Memory, openMemory } from './memory.js';
 import type { HoldPolicy } from './policy/rules.js';
+import { Quota } from './quota.js';
 import { isOver, Workload, type WorkloadParts, type WorkloadWatcher } from './workload.js';
 
-export interface RegistryOptions extends Omit<WorkloadParts, 'memory'> {
+export interface RegistryOptions extends Omit<WorkloadParts, 'memory' | 'quota'> {
   readonly limits: ProxyLimits;
   readonly policy: HoldPolicy;
   readonly audit: Audit;
@@ -39,6 +40,7 @@ export interface Wanted {
 /** All workloads of the proxy, by name and instance: a restarted shim of the same name is another workload. */
 export class Registry {
   readonly #options: RegistryOptions;
+  readonly #quota: Quota;
   readonly #workloads = new Map<string, Workload>();
   readonly #holds: Holds;
   /** Why workloads ended, for shims that come back late. In order of age. */
@@ -52,6 +54,7 @@ export class Registry {
     this.#options = options;
     const clock = options.clock ?? systemClock;
     this.memory = openMemory(options.limits, clock);
+    this.#quota = new Quota(options.limits);
     this.#holds = new Holds({ ...options, clock, expired: (workload) => this.#expire(workload) });
     this.#watcher = {
       touched: (workload, stream) => this.#holds.touched(workload, stream),
@@ -177,7 +180,14 @@ export class Registry {
   // Inside ----------------------------------------------------------------------------------------------------------
 
   #newWorkload({ workload: name, instance }: Resume): Workload {
-    return new Workload({ ...this.#options, memory: this.memory, name, instance, watcher: this.#watcher });
+    return new Workload({
+      ...this.#options,
+      memory: this.memory,
+      quota: this.#quota,
+      name,
+      instance,
+      watcher: this.#watcher,
+    });
   }
 
   #mayBind(resume: Resume, key: string): Refusal | undefined {

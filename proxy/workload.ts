@@ -21,6 +21,7 @@ import type { BackendError } from './backend/errors.js';
 import type { BackendEvents, BackendSession, SessionView } from './backend/session.js';
 import { Ledger, type SessionLedger } from './ledger.js';
 import type { Memory } from './memory.js';
+import type { Quota, SessionPlace } from './quota.js';
 
 /** The connection that serves a workload at the moment. The newest epoch owns the workload; older ones are fenced. */
 export interface Attachment {
@@ -42,7 +43,7 @@ export type WorkloadState =
 
 /** The database side of one stream, as far as a workload needs it. */
 export type Backend = Pick<BackendSession, 'write' | 'end' | 'pause' | 'resume' | 'describe' | 'destroy'>;
-export type OpenBackend = (events: BackendEvents, log: Logger) => Backend;
+export type OpenBackend = (events: BackendEvents, log: Logger, place: SessionPlace) => Backend;
 
 /** What every workload of a proxy works with. */
 export interface WorkloadParts {
@@ -52,6 +53,7 @@ export interface WorkloadParts {
   readonly newToken: () => Buffer;
   readonly openBackend: OpenBackend;
   readonly memory: Memory;
+  readonly quota: Quota;
 }
 
 export interface WorkloadOptions extends WorkloadParts {
@@ -228,6 +230,7 @@ export class Workload {
   #openSession(stream: StreamId): void {
     const link = this.#link;
     const log = this.#log.child({ stream });
+    const place = this.#options.quota.open(this.name);
     const backend: Backend = this.#options.openBackend(
       {
         data: (chunk) => {
@@ -245,6 +248,7 @@ export class Workload {
           this.#mayBeLost(stream, backend, error);
         },
         closed: (error) => {
+          place.close();
           // Also after an orderly end: what the driver may still send has nowhere to go, and it must learn that.
           link.end(stream, 'closed');
           const { driverEnded, databaseEnded, positions } = backend.describe();
@@ -253,6 +257,7 @@ export class Workload {
         },
       },
       log,
+      place,
     );
     const ledger = this.#ledger.open(backend);
     this.#sessions.set(stream, { backend, ledger });

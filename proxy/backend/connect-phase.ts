@@ -94,6 +94,7 @@ export class ConnectPhase {
   state: ConnectPhaseState = 'collecting';
   readonly #limits: BackendLimits;
   readonly #addresses: readonly DatabaseAddress[];
+  readonly #full: string | undefined;
   #attempt = 0;
   #address: DatabaseAddress;
   #driver = new PacketCollector('frontend', tnsLimits.connectPacketBytesMax);
@@ -105,8 +106,12 @@ export class ConnectPhase {
   #redirects = 0;
   #resends = 0;
 
-  /** @param options.addresses at least one, in the order in which they are tried */
-  constructor(options: { addresses: readonly DatabaseAddress[]; limits: BackendLimits }) {
+  /**
+   * @param options.addresses at least one, in the order in which they are tried
+   * @param options.full why there is no room for this session: the driver is told once its CONNECT is there
+   */
+  constructor(options: { addresses: readonly DatabaseAddress[]; limits: BackendLimits; full?: string | undefined }) {
+    this.#full = options.full;
     this.#addresses = options.addresses;
     this.#limits = options.limits;
     this.#address = this.#origin;
@@ -180,6 +185,7 @@ export class ConnectPhase {
       const head = peek(this.#driver);
       if (looksLikeTls(head)) {
         this.#isTls = true;
+        if (this.#full !== undefined) return this.#fail(new BackendError('proxy-sessions', this.#full));
         return this.#dial(this.#origin);
       }
       if (head.length >= headBytes && head[packetTypeOffset] !== PacketType.connect) {
@@ -189,7 +195,10 @@ export class ConnectPhase {
     for (;;) {
       const packet = this.#driver.next();
       if (packet === undefined) return [];
-      if (this.#request.take(packet)) return this.#begin();
+      if (!this.#request.take(packet)) continue;
+      if (this.#full === undefined) return this.#begin();
+      this.state = 'answering';
+      return this.#fail(new BackendError('proxy-sessions', this.#full));
     }
   }
 

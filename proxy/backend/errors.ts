@@ -48,6 +48,10 @@ export type BackendErrorCode =
   | 'database-ended'
   /** The connection to the database was lost: reset, keep-alive timeout, host gone. */
   | 'database-lost'
+  /** The proxy, or the application, has as many sessions as it may have. */
+  | 'proxy-sessions'
+  /** The database user has as many sessions at this proxy as he may have. */
+  | 'proxy-user-sessions'
   /** What should be a session's record is none, is of another version, or does not fit the place it is taken up from. */
   | 'record-invalid';
 
@@ -59,7 +63,12 @@ export class BackendError extends Error {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'BackendError';
     this.code = code;
-    this.source = code === 'record-invalid' ? 'proxy' : code.startsWith('driver-') ? 'frontend' : 'backend';
+    this.source =
+      code === 'record-invalid' || code.startsWith('proxy-')
+        ? 'proxy'
+        : code.startsWith('driver-')
+          ? 'frontend'
+          : 'backend';
   }
 }
 
@@ -69,6 +78,8 @@ export class BackendError extends Error {
  * driver's own fault have none: it is not an Oracle Net client, or it has gone.
  */
 const refuseNumbers: Partial<Record<BackendErrorCode, number>> = {
+  // "could not find available handler": what a listener says whose handlers are all taken.
+  'proxy-sessions': 12516,
   'database-no-listener': 12541,
   'database-unreachable': 12543,
   'database-unknown-host': 12545,

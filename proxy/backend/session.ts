@@ -16,6 +16,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { SessionPlace } from '../quota.js';
 import { SessionTracker } from '../track/session.js';
 import type { SessionTrack } from '../track/view.js';
 import type { Writable } from '../track/writable.js';
@@ -47,6 +48,8 @@ export interface BackendSessionOptions {
   readonly limits: BackendLimits;
   readonly log: Logger;
   readonly events: BackendEvents;
+  /** Undefined: as many as there may be. */
+  readonly place?: SessionPlace;
   /** Milliseconds of the machine's monotonic clock: a record may be taken up by another process. */
   readonly now: () => number;
 }
@@ -82,6 +85,8 @@ export class BackendSession {
   readonly #events: BackendEvents;
   readonly #now: () => number;
   readonly #tracker: SessionTracker;
+  readonly #place: SessionPlace | undefined;
+  #isIntroduced = false;
   readonly #facts: Writable<Omit<SessionFacts, 'positions'>>;
   readonly #positions: Writable<SessionFacts['positions']>;
   readonly #handlers: DialHandlers;
@@ -108,6 +113,7 @@ export class BackendSession {
     this.#tls = options.tls;
     this.#log = options.log;
     this.#events = options.events;
+    this.#place = options.place;
     this.#now = options.now;
     this.#handlers = {
       connected: this.#onConnected,
@@ -128,7 +134,7 @@ export class BackendSession {
     this.#state = record?.state ?? 'connecting';
     if (record?.endedUnasked === true) this.#failure = this.#databaseEndedError();
     if (record !== undefined) return;
-    this.#phase = new ConnectPhase({ addresses: options.addresses, limits: options.limits });
+    this.#phase = new ConnectPhase({ addresses: options.addresses, limits: options.limits, full: options.place?.full });
     this.#connectTimer = setTimeout(() => {
       if (this.#phase !== undefined) this.#perform(this.#phase.timedOut());
     }, options.limits.connectMs);
@@ -340,7 +346,16 @@ export class BackendSession {
     this.#socket?.write(view, this.#onWritten);
   }
 
+  /** The login has just succeeded; its answer is the driver's when there may be one session more of this user. */
+  #introduce(): void {
+    this.#isIntroduced = true;
+    const { user } = this.#tracker.view().identity;
+    const full = user === undefined ? undefined : this.#place?.loggedIn(user);
+    if (full !== undefined) this.#finish(new BackendError('proxy-user-sessions', full));
+  }
+
   #deliver(chunk: Buffer): void {
+    if (this.#state === 'closed') return;
     this.#positions.delivered += chunk.length;
     this.#events.data(chunk);
   }
@@ -364,6 +379,7 @@ export class BackendSession {
       return;
     }
     this.#tracker.fromDatabase(chunk, this.#now());
+    if (!this.#isIntroduced && this.#tracker.loggedIn) this.#introduce();
     this.#deliver(chunk);
   };
 

@@ -128,6 +128,10 @@ export class SessionTracker implements RequestEvents, ResponseEvents {
     if (this.#watchers !== undefined) this.#push(this.#watchers.fromDatabase, chunk, nowMs);
   }
 
+  get loggedIn(): boolean {
+    return this.#at.phase === 'ready';
+  }
+
   /** The driver has said good-bye: the end of the connection is no surprise. */
   get loggedOff(): boolean {
     return this.#at.phase === 'logged-off';

@@ -1,0 +1,80 @@
+/**
+ * How many database sessions there may be: in all, of one workload (by its name: lives of it that are held count too), and of
+ * one database user. What Oracle itself limits (SESSIONS_PER_USER in a profile) is per user too, but counts also whom the proxy
+ * does not know; here it is about one application that must not use up what all share.
+ */
+export interface QuotaLimits {
+  readonly sessionsMax: number;
+  readonly sessionsPerWorkloadMax: number;
+  readonly sessionsPerUserMax: number;
+}
+
+/** The place of one session. */
+export interface SessionPlace {
+  /** Why there is none for it: the driver is told as a listener would do it. */
+  readonly full: string | undefined;
+  /** The session is this user's. @returns why it must not stay */
+  loggedIn(user: string): string | undefined;
+}
+
+export class Quota {
+  readonly #limits: QuotaLimits;
+  #sessions = 0;
+  readonly #ofWorkload = new Counts();
+  readonly #ofUser = new Counts();
+
+  constructor(limits: QuotaLimits) {
+    this.#limits = limits;
+  }
+
+  get sessions(): number {
+    return this.#sessions;
+  }
+
+  /** @returns a place that counts until it is closed, also when it is one too many: its driver is still there */
+  open(workload: string): SessionPlace & { close(): void } {
+    const { sessionsMax, sessionsPerWorkloadMax, sessionsPerUserMax } = this.#limits;
+    this.#sessions += 1;
+    const ofWorkload = this.#ofWorkload.add(workload);
+    let full: string | undefined;
+    if (this.#sessions > sessionsMax) full = `more than ${sessionsMax} sessions at this proxy`;
+    else if (ofWorkload > sessionsPerWorkloadMax) full = `more than ${sessionsPerWorkloadMax} sessions of ${workload}`;
+    let user: string | undefined;
+    let open = true;
+    return {
+      full,
+      loggedIn: (name) => {
+        if (!open || user !== undefined) return undefined;
+        // Oracle folds names too; drivers send them as the application wrote them.
+        user = name.toUpperCase();
+        return this.#ofUser.add(user) > sessionsPerUserMax
+          ? `more than ${sessionsPerUserMax} sessions of database user ${user}`
+          : undefined;
+      },
+      close: () => {
+        if (!open) return;
+        open = false;
+        this.#sessions -= 1;
+        this.#ofWorkload.remove(workload);
+        if (user !== undefined) this.#ofUser.remove(user);
+      },
+    };
+  }
+}
+
+/** Forgets those of whom there are none. */
+class Counts {
+  readonly #counts = new Map<string, number>();
+
+  add(name: string): number {
+    const count = (this.#counts.get(name) ?? 0) + 1;
+    this.#counts.set(name, count);
+    return count;
+  }
+
+  remove(name: string): void {
+    const count = (this.#counts.get(name) ?? 1) - 1;
+    if (count > 0) this.#counts.set(name, count);
+    else this.#counts.delete(name);
+  }
+}
