@@ -1,0 +1,30 @@
+/**
+ * The two things Node.js knows of a socket and does not document: its handle, which child processes can be given, and the
+ * descriptor in it. All that depends on this is here.
+ */
+import { type Server, Socket } from 'node:net';
+
+/** libuv's handle of a socket or a listening socket. While nobody reads from it, it only keeps the descriptor open. */
+export interface NativeHandle {
+  /** -1 when it is closed. */
+  readonly fd: number;
+  close(): void;
+}
+
+/** @returns undefined when it is closed, or not open yet */
+export function handleOf(socket: Socket | Server): NativeHandle | undefined {
+  const handle: unknown = '_handle' in socket ? socket._handle : undefined;
+  return isHandle(handle) && handle.fd >= 0 ? handle : undefined;
+}
+
+export function isHandle(value: unknown): value is NativeHandle {
+  return (
+    typeof value === 'object' && value !== null && 'fd' in value && typeof value.fd === 'number' && 'close' in value
+  );
+}
+
+/** A socket on a handle that another process has opened; reads nothing before `resume`. */
+export function socketOn(handle: NativeHandle): Socket {
+  const options = { handle, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
+  return new Socket(options);
+}
