@@ -1,0 +1,76 @@
+/**
+ * The entries of a journal. Every one names its owner, which is a session or a workload:
+ *
+ *   length   u32   bytes of the body
+ *   checksum u32   of everything else in the entry; starts from the number of its segment, so that what a segment held
+ *                  when it was used before is never taken for an entry
+ *   owner    u48
+ *   kind     u16
+ *   position u48   of the first byte of a chunk; 0 otherwise
+ *   length of the head, all of it: 22 bytes; then the body
+ *
+ * A process that is killed leaves the beginning of its last write at most, so of a long body the checksum covers both ends
+ * only: what is missing is missing at the end. All numbers are little-endian.
+ */
+import { crc32 } from 'node:zlib';
+
+export const headBytes = 22;
+const bodySampleBytes = 1024;
+
+/** Numbers are in files: never use one again for something else. */
+export const entryKinds = {
+  /** All that is known of the owner; whatever came before it is of no use any more. */
+  checkpoint: 1,
+  /** Bytes of the driver, written before the database gets them. */
+  fromDriver: 2,
+  /** Bytes of the database, written before the shim gets them. */
+  fromDatabase: 3,
+  /** Something happened to the owner that its next checkpoint will say; the body tells what. */
+  event: 4,
+  /** The owner is no more. */
+  ended: 5,
+} as const;
+export type EntryKind = (typeof entryKinds)[keyof typeof entryKinds];
+const kinds: ReadonlySet<number> = new Set(Object.values(entryKinds));
+
+export interface Entry {
+  readonly owner: number;
+  readonly kind: EntryKind;
+  readonly position: number;
+  readonly body: Buffer;
+}
+
+/** Writes the head of an entry into `target`, for a segment with this number. */
+export function writeHead(target: Buffer, segment: number, entry: Entry): void {
+  target.writeUInt32LE(entry.body.length, 0);
+  target.writeUIntLE(entry.owner, 8, 6);
+  target.writeUInt16LE(entry.kind, 14);
+  target.writeUIntLE(entry.position, 16, 6);
+  target.writeUInt32LE(checksum(target, entry.body, segment), 4);
+}
+
+/**
+ * Reads the entry that begins at `at`. The body is a view.
+ * @returns undefined where there is none: the end of what was written, or the beginning of a write that was not finished
+ */
+export function readEntry(bytes: Buffer, at: number, segment: number): Entry | undefined {
+  if (bytes.length - at < headBytes) return undefined;
+  const head = bytes.subarray(at, at + headBytes);
+  const length = head.readUInt32LE(0);
+  if (bytes.length - at - headBytes < length) return undefined;
+  const body = bytes.subarray(at + headBytes, at + headBytes + length);
+  const kind = head.readUInt16LE(14);
+  if (!isKind(kind) || head.readUInt32LE(4) !== checksum(head, body, segment)) return undefined;
+  return { owner: head.readUIntLE(8, 6), kind, position: head.readUIntLE(16, 6), body };
+}
+
+function checksum(head: Buffer, body: Buffer, segment: number): number {
+  let sum = crc32(head.subarray(0, 4), segment);
+  sum = crc32(head.subarray(8, headBytes), sum);
+  if (body.length <= 2 * bodySampleBytes) return crc32(body, sum);
+  return crc32(body.subarray(body.length - bodySampleBytes), crc32(body.subarray(0, bodySampleBytes), sum));
+}
+
+function isKind(value: number): value is EntryKind {
+  return kinds.has(value);
+}

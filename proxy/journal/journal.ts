@@ -1,0 +1,203 @@
+/**
+ * What must outlive a worker that is killed, in files of a memory file system: for every owner (a session, a workload) its
+ * last checkpoint and what happened since. Written before it takes effect, so that whatever the database or a shim may have
+ * seen of this worker is in here.
+ *
+ * The files are one log in segments. When the log has become longer than what is alive in it asks for, the owners whose
+ * checkpoints are in its oldest segment write new ones, and the segment is used again. Rejected: a file, or a place in one,
+ * for each session: a second descriptor each, and a page or two for the thousands that are idle.
+ *
+ * Nothing is synced: the memory survives the process, and a machine that dies takes the connections along.
+ */
+import { mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import type { EntryKind } from './entry.js';
+import { type Entry, entryKinds } from './entry.js';
+import { JournalError } from './errors.js';
+import { defaultJournalLimits, type JournalLimits } from './limits.js';
+import { pathOf, readSegment, Segment, segmentNumber } from './segment.js';
+
+/** Says all there is to know of an owner at this moment. */
+export type TakeCheckpoint = () => Buffer;
+
+interface Owner {
+  readonly take: TakeCheckpoint;
+  segment: number;
+  bytes: number;
+}
+
+export interface JournalOptions {
+  readonly directory: string;
+  readonly limits?: Partial<JournalLimits>;
+  /** Once: from now on nothing is written, and what happens is not protected. */
+  readonly failed: (error: JournalError) => void;
+}
+
+const nothing = Buffer.alloc(0);
+
+export class Journal {
+  readonly #directory: string;
+  readonly #limits: JournalLimits;
+  readonly #failed: (error: JournalError) => void;
+  readonly #owners = new Map<number, Owner>();
+  /** Oldest first. The last one is written. */
+  readonly #segments: Segment[] = [];
+  #spare: Segment | undefined;
+  /** Segments of the worker before: of use until every owner has a checkpoint here. */
+  #inherited: number[];
+  #next: number;
+  /** Bytes of all last checkpoints. */
+  #checkpointBytes = 0;
+  #cleaning = false;
+  #broken: JournalError | undefined;
+
+  /** @throws JournalError journal-write-failed */
+  constructor(options: JournalOptions) {
+    this.#directory = options.directory;
+    this.#limits = { ...defaultJournalLimits, ...options.limits };
+    this.#failed = options.failed;
+    try {
+      mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+      this.#inherited = segmentsOf(options.directory);
+      this.#next = (this.#inherited.at(-1) ?? 0) + 1;
+      this.#segments.push(new Segment(this.#directory, this.#next++));
+    } catch (cause) {
+      throw new JournalError('journal-write-failed', `no journal in ${options.directory}`, cause);
+    }
+  }
+
+  /** Why nothing is written any more. */
+  get broken(): JournalError | undefined {
+    return this.#broken;
+  }
+  get bytes(): number {
+    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  }
+
+  /** A new owner, or one taken over: with its first checkpoint, which `take` gives, and gives again when asked. */
+  begin(owner: number, take: TakeCheckpoint): void {
+    this.#owners.set(owner, { take, segment: 0, bytes: 0 });
+    this.checkpoint(owner);
+  }
+
+  /** Writes all that is known of an owner; entries before it are of no use any more. */
+  checkpoint(owner: number): void {
+    const known = this.#owners.get(owner);
+    if (known === undefined) return;
+    const body = known.take();
+    const segment = this.#write({ owner, kind: entryKinds.checkpoint, position: 0, body });
+    if (segment === undefined) return;
+    known.segment = segment;
+    this.#checkpointBytes += body.length - known.bytes;
+    known.bytes = body.length;
+  }
+
+  append(owner: number, kind: EntryKind, position: number, body: Buffer): void {
+    this.#write({ owner, kind, position, body });
+  }
+
+  /** The owner is no more. */
+  end(owner: number): void {
+    const known = this.#owners.get(owner);
+    if (known === undefined) return;
+    this.#owners.delete(owner);
+    this.#checkpointBytes -= known.bytes;
+    this.#write({ owner, kind: entryKinds.ended, position: 0, body: nothing });
+  }
+
+  /** Every owner that was taken over has begun here: what the worker before has written is of no use any more. */
+  inherit(): void {
+    for (const number of this.#inherited) unlinkSync(pathOf(this.#directory, number));
+    this.#inherited = [];
+  }
+
+  close(): void {
+    for (const segment of this.#segments) segment.close();
+    this.#spare?.close();
+  }
+
+  /** @returns the number of the segment it was written to, undefined when the journal is broken */
+  #write(entry: Entry): number | undefined {
+    if (this.#broken !== undefined) return undefined;
+    try {
+      const segment = this.#roomFor(entry.body.length);
+      segment.append(entry);
+      return segment.number;
+    } catch (cause) {
+      this.#break(cause instanceof JournalError ? cause : writeFailed(this.#directory, cause));
+      return undefined;
+    }
+  }
+
+  #roomFor(bytes: number): Segment {
+    const last = this.#segments.at(-1);
+    const fits = last !== undefined && (last.isEmpty || last.bytes + bytes <= this.#limits.segmentBytes);
+    if (last !== undefined && fits) return last;
+    if (this.bytes + bytes > this.#limits.journalBytesMax) {
+      throw new JournalError('journal-full', `the journal would exceed ${this.#limits.journalBytesMax} bytes`);
+    }
+    const number = this.#next++;
+    const segment = this.#spare ?? new Segment(this.#directory, number);
+    if (segment === this.#spare) segment.reuse(number);
+    this.#spare = undefined;
+    this.#segments.push(segment);
+    this.#clean();
+    return this.#segments.at(-1) ?? segment;
+  }
+
+  /** Makes the log as short as what is alive in it asks for: twice that, and some segments for what comes. */
+  #clean(): void {
+    if (this.#cleaning) return;
+    this.#cleaning = true;
+    try {
+      const { segmentsMin, segmentBytes } = this.#limits;
+      const segmentsMax = segmentsMin + Math.ceil((2 * this.#checkpointBytes) / segmentBytes);
+      while (this.#segments.length > segmentsMax) {
+        const [oldest] = this.#segments;
+        if (oldest === undefined) break;
+        for (const [owner, { segment }] of this.#owners) if (segment === oldest.number) this.checkpoint(owner);
+        this.#segments.shift();
+        if (this.#spare !== undefined) oldest.remove();
+        else {
+          oldest.retire();
+          this.#spare = oldest;
+        }
+      }
+    } finally {
+      this.#cleaning = false;
+    }
+  }
+
+  #break(error: JournalError): void {
+    this.#broken = error;
+    this.#failed(error);
+  }
+}
+
+/** What a worker has left behind: of each owner its last checkpoint and all entries since, in order. */
+export interface Remains {
+  readonly checkpoint: Buffer;
+  readonly since: readonly Entry[];
+}
+
+/** Reads what the worker before has left. @throws JournalError journal-version */
+export function readJournal(directory: string): Map<number, Remains> {
+  const owners = new Map<number, { checkpoint: Buffer; since: Entry[] }>();
+  for (const number of segmentsOf(directory)) {
+    for (const entry of readSegment(directory, number)) {
+      if (entry.kind === entryKinds.checkpoint) owners.set(entry.owner, { checkpoint: entry.body, since: [] });
+      else if (entry.kind === entryKinds.ended) owners.delete(entry.owner);
+      else owners.get(entry.owner)?.since.push(entry);
+    }
+  }
+  return owners;
+}
+
+function segmentsOf(directory: string): number[] {
+  const numbers = readdirSync(directory).map(segmentNumber);
+  return numbers.filter((number) => number !== undefined).sort((one, other) => one - other);
+}
+
+function writeFailed(directory: string, cause: unknown): JournalError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new JournalError('journal-write-failed', `the journal in ${directory} cannot be written: ${why}`, cause);
+}

@@ -1,0 +1,182 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t, { type Test } from 'tap';
+import { entryKinds } from '../../../proxy/journal/entry.js';
+import type { JournalError } from '../../../proxy/journal/errors.js';
+import { Journal, readJournal } from '../../../proxy/journal/journal.js';
+import type { JournalLimits } from '../../../proxy/journal/limits.js';
+
+const { fromDriver, fromDatabase, event } = entryKinds;
+
+function place(t: Test): string {
+  const directory = mkdtempSync(join(tmpdir(), 'hf-journal-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
+function open(directory: string, limits: Partial<JournalLimits> = {}): { journal: Journal; errors: JournalError[] } {
+  const errors: JournalError[] = [];
+  const journal = new Journal({ directory, limits, failed: (error) => errors.push(error) });
+  return { journal, errors };
+}
+
+/** What is left of each owner, as texts. */
+function remains(directory: string): Record<string, string[]> {
+  const owners = [...readJournal(directory)].sort(([one], [other]) => one - other);
+  return Object.fromEntries(
+    owners.map(([owner, { checkpoint, since }]) => [
+      owner,
+      [checkpoint.toString(), ...since.map(({ kind, position, body }) => `${kind}@${position}:${body}`)],
+    ]),
+  );
+}
+
+t.test(
+  'of each owner its last checkpoint and what came after it are read back; of one that has ended, nothing',
+  (t) => {
+    const directory = place(t);
+    const { journal } = open(directory);
+    let state = 'one';
+    journal.begin(7, () => Buffer.from(state));
+    journal.begin(8, () => Buffer.from('other'));
+    journal.append(7, fromDriver, 10, Buffer.from('early'));
+    state = 'two';
+    journal.checkpoint(7);
+    journal.append(7, fromDriver, 15, Buffer.from('select'));
+    journal.append(7, fromDatabase, 2 ** 40, Buffer.from('rows'));
+    journal.append(8, event, 0, Buffer.alloc(0));
+    journal.begin(9, () => Buffer.from('short'));
+    journal.end(9);
+    journal.end(9);
+    journal.append(9, fromDriver, 0, Buffer.from('late'));
+    t.strictSame(remains(directory), { 7: ['two', '2@15:select', `3@${2 ** 40}:rows`], 8: ['other', '4@0:'] });
+    journal.close();
+    t.end();
+  },
+);
+
+t.test('cut off after any byte, a journal gives what had been written whole by then', (t) => {
+  const directory = place(t);
+  const { journal } = open(directory);
+  journal.begin(1, () => Buffer.from('state'));
+  for (let i = 0; i < 5; i++) journal.append(1, fromDriver, i * 3, Buffer.from('abc'));
+  // Longer than what a checksum covers whole.
+  journal.append(1, fromDatabase, 0, Buffer.alloc(5_000, 'x'));
+  journal.close();
+  const [name = ''] = readdirSync(directory);
+  const whole = readFileSync(join(directory, name));
+  const all = remains(directory)[1] ?? [];
+  t.equal(all.length, 7);
+  const wrong: number[] = [];
+  for (let bytes = whole.length; bytes >= 16; bytes--) {
+    truncateSync(join(directory, name), bytes);
+    const found = remains(directory)[1] ?? [];
+    const isPrefix = found.every((entry, at) => entry === all[at]) && found.length < 7 === bytes < whole.length;
+    // What the rest of the space may hold, from the time the file was used before.
+    writeFileSync(join(directory, name), Buffer.concat([whole.subarray(0, bytes), Buffer.alloc(64, 0x55)]));
+    const isSame = (remains(directory)[1] ?? []).length === found.length;
+    if (!isPrefix || !isSame) wrong.push(bytes);
+  }
+  t.strictSame(wrong, []);
+  t.end();
+});
+
+t.test('whatever happens in whatever order, what is read back is what happened, and the files stay few', (t) => {
+  type Step = { readonly owner: number; readonly op: 'checkpoint' | 'end' | 'up' | 'down'; readonly bytes: number };
+  const step: fc.Arbitrary<Step> = fc.record({
+    owner: fc.integer({ min: 1, max: 6 }),
+    op: fc.constantFrom('checkpoint', 'end', 'up', 'up', 'up', 'down', 'down'),
+    bytes: fc.integer({ min: 0, max: 300 }),
+  });
+  let filesMax = 0;
+  let takeovers = 0;
+  fc.assert(
+    fc.property(
+      fc.array(step, { minLength: 50, maxLength: 250 }),
+      fc.integer({ min: 0, max: 60 }),
+      (steps, takeoverAt) => {
+        const directory = mkdtempSync(join(tmpdir(), 'hf-journal-'));
+        const limits = { segmentBytes: 250, segmentsMin: 2 };
+        /** All that is known of an owner, in one text; every checkpoint says all of it. */
+        const model = new Map<number, string>();
+        const begin = (journal: Journal, owner: number) =>
+          journal.begin(owner, () => Buffer.from((model.get(owner) ?? '').slice(-40)));
+        let { journal, errors } = open(directory, limits);
+        for (const [at, { owner, op, bytes }] of steps.entries()) {
+          if (at === takeoverAt) {
+            // A process was killed: the next one takes all owners over.
+            journal.close();
+            ({ journal, errors } = open(directory, limits));
+            if ([...joined(directory)].some(([known, text]) => model.get(known)?.endsWith(text) !== true)) return false;
+            for (const known of model.keys()) begin(journal, known);
+            journal.inherit();
+            takeovers += 1;
+          }
+          if (op === 'end') {
+            journal.end(owner);
+            model.delete(owner);
+          } else if (!model.has(owner)) {
+            model.set(owner, `<${at}>`);
+            begin(journal, owner);
+          } else if (op === 'checkpoint') journal.checkpoint(owner);
+          else {
+            const text = `${at},`.padEnd(bytes, '.');
+            journal.append(owner, op === 'up' ? fromDriver : fromDatabase, 0, Buffer.from(text));
+            model.set(owner, (model.get(owner) ?? '') + text);
+          }
+          filesMax = Math.max(filesMax, readdirSync(directory).length);
+        }
+        const found = joined(directory);
+        const same = found.size === model.size && [...found].every(([owner, text]) => model.get(owner)?.endsWith(text));
+        journal.close();
+        rmSync(directory, { recursive: true });
+        return same && errors.length === 0;
+      },
+    ),
+    { numRuns: 300 },
+  );
+  t.ok(takeovers > 50, `${takeovers} takeovers`);
+  t.ok(filesMax > 3 && filesMax < 12, `${filesMax} files at most`);
+  t.end();
+});
+
+/** Checkpoint and bodies of each owner, one after the other. */
+function joined(directory: string): Map<number, string> {
+  const owners = [...readJournal(directory)];
+  return new Map(
+    owners.map(([owner, { checkpoint, since }]) => [
+      owner,
+      checkpoint.toString() + since.map(({ body }) => body.toString()).join(''),
+    ]),
+  );
+}
+
+t.test('a journal that would grow beyond its limit fails once, and says so', (t) => {
+  const directory = place(t);
+  const { journal, errors } = open(directory, { segmentBytes: 1_000, journalBytesMax: 5_000 });
+  // One owner whose state never gets shorter.
+  journal.begin(1, () => Buffer.alloc(900));
+  for (let owner = 2; owner < 20; owner++) journal.begin(owner, () => Buffer.alloc(900));
+  t.match(errors, [{ code: 'journal-full', source: 'proxy' }]);
+  t.equal(errors.length, 1);
+  t.match(journal.broken, { code: 'journal-full' });
+  const bytes = readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
+  t.ok(bytes <= 5_000, `${bytes} bytes`);
+  journal.close();
+  t.end();
+});
+
+t.test('a place that cannot be written is told at once; a journal of a later version is not guessed at', (t) => {
+  const directory = place(t);
+  t.throws(() => open('/dev/null/place'), { code: 'journal-write-failed' });
+  const { journal } = open(directory);
+  journal.close();
+  const [name = ''] = readdirSync(directory);
+  const bytes = readFileSync(join(directory, name));
+  bytes.writeUInt16LE(99, 4);
+  writeFileSync(join(directory, name), bytes);
+  t.throws(() => readJournal(directory), { code: 'journal-version' });
+  t.end();
+});
