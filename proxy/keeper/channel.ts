@@ -1,0 +1,95 @@
+import type { Server, Socket } from 'node:net';
+import { handleOf, isHandle, type NativeHandle } from '../kernel/handle.js';
+import type { FromKeeper, FromWorker } from './contract.js';
+
+export interface ChannelEvents {
+  /** Every socket that is kept, by its number: go on with them, then say `serving`. */
+  takeOver(sockets: ReadonlyMap<number, NativeHandle>, crashed: boolean): void;
+  /** Put everything in order, let go of all sockets, then say `released`. */
+  release(): void;
+  stop(): void;
+}
+
+/** A worker's way to its keeper. */
+export class KeeperChannel {
+  readonly #events: ChannelEvents;
+  readonly #given = new Map<number, NativeHandle>();
+  readonly #kept = new Set<number>();
+  #beat: NodeJS.Timeout | undefined;
+
+  /** True in a process that a keeper has started. */
+  static get exists(): boolean {
+    return process.send !== undefined;
+  }
+
+  constructor(events: ChannelEvents) {
+    this.#events = events;
+    process.on('message', (message: FromKeeper, handle: unknown) => this.#hear(message, handle));
+  }
+
+  /** @param beatMs how often the keeper is told that this process is alive */
+  ready(beatMs: number): void {
+    this.#say({ kind: 'ready' });
+    this.#beat = setInterval(() => this.#say({ kind: 'beat' }), beatMs);
+    this.#beat.unref();
+  }
+
+  serving(): void {
+    this.#say({ kind: 'serving' });
+  }
+
+  released(): void {
+    clearInterval(this.#beat);
+    this.#say({ kind: 'released' });
+  }
+
+  /** Asks the keeper to keep the descriptor of an open socket. */
+  keep(id: number, socket: Socket | Server): void {
+    const handle = handleOf(socket);
+    if (handle !== undefined) this.#say({ kind: 'keep', id }, handle);
+  }
+
+  /** The keeper has it: the connection outlives this process. */
+  isKept(id: number): boolean {
+    return this.#kept.has(id);
+  }
+
+  drop(id: number): void {
+    this.#kept.delete(id);
+    this.#say({ kind: 'drop', id });
+  }
+
+  /** @param program module that the next worker runs; left out, the same as this one's */
+  askForUpgrade(program?: string): void {
+    this.#say(program === undefined ? { kind: 'restart' } : { kind: 'upgrade', program });
+  }
+
+  #hear(message: FromKeeper, handle: unknown): void {
+    switch (message.kind) {
+      case 'kept':
+        this.#kept.add(message.id);
+        break;
+      case 'socket':
+        if (isHandle(handle)) {
+          this.#given.set(message.id, handle);
+          this.#kept.add(message.id);
+        }
+        break;
+      case 'take-over':
+        this.#events.takeOver(new Map(this.#given), message.crashed);
+        this.#given.clear();
+        break;
+      case 'release':
+        this.#events.release();
+        break;
+      case 'stop':
+        this.#events.stop();
+        break;
+    }
+  }
+
+  #say(message: FromWorker, handle?: NativeHandle): void {
+    // A keeper that is gone takes nothing any more; the sessions go on for as long as this process lives.
+    if (process.connected) process.send?.(message, handle as never, { keepOpen: true }, () => undefined);
+  }
+}

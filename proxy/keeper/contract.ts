@@ -1,0 +1,30 @@
+/**
+ * What keeper and worker say to each other, over the channel that a forked process has. A socket comes with its message.
+ * Only plain values: the two may be of different versions, and what one does not know it passes over.
+ */
+
+/** To the keeper. */
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'serving' }
+  | { readonly kind: 'beat' }
+  | { readonly kind: 'released' }
+  /** Comes with a socket, to be kept under this number. */
+  | { readonly kind: 'keep'; readonly id: number }
+  /** The socket is closed, or of no use any more. */
+  | { readonly kind: 'drop'; readonly id: number }
+  /** A worker of this program shall take over. */
+  | { readonly kind: 'upgrade'; readonly program: string }
+  /** The same, of the program that runs. */
+  | { readonly kind: 'restart' };
+
+/** To the worker. */
+export type FromKeeper =
+  /** The socket is kept from now on: it outlives the worker. */
+  | { readonly kind: 'kept'; readonly id: number }
+  /** Comes with a socket that was kept; before `take-over`. */
+  | { readonly kind: 'socket'; readonly id: number }
+  /** These were all: go on. `crashed`: the worker before has not let go in order. */
+  | { readonly kind: 'take-over'; readonly sockets: number; readonly crashed: boolean }
+  | { readonly kind: 'release' }
+  | { readonly kind: 'stop' };

@@ -1,0 +1,171 @@
+/**
+ * Holds descriptors while workers come and go, and does nothing else: no byte is read, no packet known, no policy kept here,
+ * because nothing that can go wrong may be here. Sockets are kept as libuv handles that nobody reads from.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { isHandle, type NativeHandle } from '../kernel/handle.js';
+import type { FromKeeper, FromWorker } from './contract.js';
+import { Lifecycle, type LifecycleAction, type LifecycleEvent, type LifecycleState } from './lifecycle.js';
+import { defaultKeeperLimits, type KeeperLimits } from './limits.js';
+
+export interface KeeperOptions {
+  /** Module that workers run. */
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly limits?: Partial<KeeperLimits>;
+  /** One thing that an operator may want to know. */
+  readonly tell: (level: 'info' | 'error' | 'fatal', facts: Readonly<Record<string, unknown>>, text: string) => void;
+  /** All is over. */
+  readonly exit: (code: number) => void;
+}
+
+const alarms = {
+  crashed: ['error', 'a worker has died; another takes over'],
+  hangs: ['error', 'a worker hangs and is killed'],
+  late: ['error', 'a worker takes too long and is killed'],
+  'upgrade-failed': ['error', 'the new worker is not healthy; one of the program before goes on'],
+  'crash-loop': ['fatal', 'workers die again and again: sessions are held, nothing is forwarded'],
+  upgraded: ['info', 'another program serves'],
+} as const;
+
+export class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #lifecycle: Lifecycle;
+  readonly #workers = new Map<number, ChildProcess>();
+  readonly #sockets = new Map<number, NativeHandle>();
+  #timer: NodeJS.Timeout | undefined;
+  /** The worker before has not let go in order. */
+  #crashed = false;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#lifecycle = new Lifecycle({ ...defaultKeeperLimits, ...options.limits });
+  }
+
+  get state(): LifecycleState {
+    return this.#lifecycle.state;
+  }
+  get sockets(): number {
+    return this.#sockets.size;
+  }
+
+  begin(): void {
+    this.#perform(this.#lifecycle.begin(this.#options.program, performance.now()));
+  }
+
+  /** @param event what an operator wants: `upgrade`, `retry`, `stop` */
+  ask(event: Extract<LifecycleEvent, { kind: 'upgrade' | 'retry' | 'stop' }>): void {
+    this.#step(event);
+  }
+
+  /** Lets the worker that serves have a signal of the operator's. */
+  signal(signal: NodeJS.Signals): void {
+    const { state } = this.#lifecycle;
+    if ('worker' in state) this.#workers.get(state.worker.number)?.kill(signal);
+  }
+
+  #step(event: LifecycleEvent): void {
+    this.#perform(this.#lifecycle.step(event, performance.now()));
+  }
+
+  #perform(actions: readonly LifecycleAction[]): void {
+    for (const action of actions) this.#do(action);
+    clearTimeout(this.#timer);
+    const { deadlineMs } = this.#lifecycle;
+    if (deadlineMs === undefined) return;
+    const tick = (): void => this.#step({ kind: 'tick' });
+    this.#timer = setTimeout(tick, Math.max(0, deadlineMs - performance.now()) + 1);
+  }
+
+  #do(action: LifecycleAction): void {
+    switch (action.kind) {
+      case 'fork':
+        this.#fork(action.worker.number, action.worker.program);
+        break;
+      case 'hand-over':
+        this.#handOver(action.worker);
+        break;
+      case 'release':
+      case 'stop':
+        this.#say(action.worker, { kind: action.kind });
+        break;
+      case 'kill':
+        this.#workers.get(action.worker)?.kill('SIGKILL');
+        break;
+      case 'tell': {
+        const [level, text] = alarms[action.alarm];
+        const facts = { alarm: action.alarm, worker: action.worker, why: action.why, sockets: this.#sockets.size };
+        this.#options.tell(level, facts, text);
+        break;
+      }
+      case 'exit':
+        for (const handle of this.#sockets.values()) handle.close();
+        this.#options.exit(action.code);
+        break;
+    }
+  }
+
+  #fork(number: number, program: string): void {
+    const worker = fork(program, this.#options.args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    this.#workers.set(number, worker);
+    worker.on('message', (message: FromWorker, handle: unknown) => this.#hear(number, message, handle));
+    // A worker that cannot be started, or not be spoken to, ends: 'exit' reports it.
+    worker.on('error', () => undefined);
+    worker.on('exit', (code, signal) => {
+      this.#workers.delete(number);
+      this.#crashed ||= this.#isHolder(number);
+      const why = signal === null ? `exit code ${code}` : `signal ${signal}`;
+      this.#step({ kind: 'exited', worker: number, code: code ?? 1, why });
+    });
+  }
+
+  #hear(worker: number, message: FromWorker, handle: unknown): void {
+    switch (message.kind) {
+      case 'keep':
+        if (isHandle(handle)) this.#keep(worker, message.id, handle);
+        break;
+      case 'drop':
+        this.#sockets.get(message.id)?.close();
+        this.#sockets.delete(message.id);
+        break;
+      case 'upgrade':
+        this.#step({ kind: 'upgrade', program: message.program });
+        break;
+      case 'restart': {
+        const { state } = this.#lifecycle;
+        if (state.kind === 'serving') this.#step({ kind: 'upgrade', program: state.worker.program });
+        break;
+      }
+      case 'ready':
+      case 'serving':
+      case 'beat':
+      case 'released':
+        this.#step({ kind: message.kind, worker });
+        break;
+    }
+  }
+
+  #keep(worker: number, id: number, handle: NativeHandle): void {
+    this.#sockets.get(id)?.close();
+    this.#sockets.set(id, handle);
+    this.#say(worker, { kind: 'kept', id });
+  }
+
+  #handOver(worker: number): void {
+    for (const [id, handle] of this.#sockets) this.#say(worker, { kind: 'socket', id }, handle);
+    this.#say(worker, { kind: 'take-over', sockets: this.#sockets.size, crashed: this.#crashed });
+    this.#crashed = false;
+  }
+
+  #say(worker: number, message: FromKeeper, handle?: NativeHandle): void {
+    const child = this.#workers.get(worker);
+    if (child?.connected !== true) return;
+    // What cannot be said is said to one who is about to exit.
+    child.send(message, handle as never, () => undefined);
+  }
+
+  #isHolder(number: number): boolean {
+    const { state } = this.#lifecycle;
+    return 'worker' in state && state.worker.number === number;
+  }
+}
