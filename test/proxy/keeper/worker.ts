@@ -22,9 +22,9 @@ const channel = new KeeperChannel({
     listen(sockets.get(listenerId));
     const kept = sockets.get(connectionId);
     upstream = kept === undefined ? connect(Number(port), '127.0.0.1', keep) : socketOn(kept);
-    upstream.write(`${process.pid} ${crashed ? 'after a crash' : 'in order'} ${sockets.size}\n`);
     upstream.on('data', () => undefined);
     channel.serving();
+    announce(`${process.pid} ${crashed ? 'after a crash' : 'in order'} ${sockets.size}\n`);
     if (mood() === 'crash') process.abort();
   },
   release() {
@@ -41,6 +41,12 @@ const channel = new KeeperChannel({
 
 function keep(): void {
   if (upstream !== undefined) channel.keep(connectionId, upstream);
+}
+
+/** Once there is nothing that could be lost. */
+function announce(line: string): void {
+  if (channel.isKept(listenerId) && channel.isKept(connectionId)) upstream?.write(line);
+  else setImmediate(announce, line);
 }
 
 /** Whoever connects learns who answers. */
