@@ -50,6 +50,7 @@ export const proxyOptions = {
     'when it cannot be written: go on, or let no new application begin; running ones always go on',
   ),
   'workloads-max': option(count(1, 100_000), '4096', 'most applications served at one time'),
+  'instances-per-workload': option(count(1, 100_000), '1024', 'most shims, started or held, under one workload name'),
   'handshakes-max': option(count(1, 100_000), '1024', 'most links that have not finished their handshake'),
   'handshakes-per-address': option(
     count(1, 100_000),
