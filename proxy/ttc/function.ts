@@ -157,7 +157,7 @@ function walk(reader: ByteReader, capabilities: TtcCapabilities): RequestHead {
           return { kind: 'unknown', reason: `more than ${limits.piggybacksMax} piggybacks` };
         }
         readFunctionHeader(reader, capabilities);
-        sessionState |= skipPiggyback(reader, code);
+        sessionState |= skipPiggyback(reader, code, capabilities);
         break;
       }
       case MessageType.fastAuth:
@@ -175,19 +175,19 @@ function walk(reader: ByteReader, capabilities: TtcCapabilities): RequestHead {
 }
 
 /** Skips a piggyback's body; the result is its SESSION_STATE flags, 0 for all others. */
-type SkipBody = (reader: ByteReader) => number;
+type SkipBody = (reader: ByteReader, capabilities: TtcCapabilities) => number;
 
 /**
  * Skips the body of a piggyback, behind its function header.
  * @returns the flags of a SESSION_STATE piggyback, 0 for all others
  * @throws OutOfBytes; BadScalar also for a piggyback whose layout is not known
  */
-export function skipPiggyback(reader: ByteReader, code: number): number {
+export function skipPiggyback(reader: ByteReader, code: number, capabilities: TtcCapabilities): number {
   const skip = piggybackBodies.get(code);
   if (skip === undefined) {
     throw new BadScalar(`piggyback ${functionName(code)} has no known length`);
   }
-  return skip(reader);
+  return skip(reader, capabilities);
 }
 
 /* Layouts: driver, messages/base.js write...Piggyback; SESSION_STATE: python-oracledb messages/base.pyx. */
@@ -213,48 +213,48 @@ function skipCursors(reader: ByteReader): number {
   return 0;
 }
 
-function skipSchema(reader: ByteReader): number {
+function skipSchema(reader: ByteReader, capabilities: TtcCapabilities): number {
   reader.skip(1);
-  reader.ub4();
-  reader.clr();
+  skipText(reader, reader.ub4(), capabilities);
   return 0;
 }
 
-function skipEndToEnd(reader: ByteReader): number {
+function skipEndToEnd(reader: ByteReader, capabilities: TtcCapabilities): number {
   reader.skip(2);
   reader.ub4();
-  let values = pointerWithLength(reader); // client identifier
-  values += pointerWithLength(reader); // module
-  values += pointerWithLength(reader); // action
-  values += pointerWithLength(reader); // execution context
+  const lengths = [
+    pointerWithLength(reader), // client identifier
+    pointerWithLength(reader), // module
+    pointerWithLength(reader), // action
+    pointerWithLength(reader), // execution context
+  ];
   reader.skip(1);
   reader.ub4();
-  values += pointerWithLength(reader); // client info
+  lengths.push(pointerWithLength(reader)); // client info
   pointerWithLength(reader); // cideci
   reader.skip(1);
   reader.ub4();
-  values += pointerWithLength(reader); // database operation
-  for (; values > 0; values--) {
-    reader.clr();
-  }
+  lengths.push(pointerWithLength(reader)); // database operation
+  for (const length of lengths) skipText(reader, length, capabilities);
   return 0;
 }
 
-/** 1 when a value of that length will follow. */
 function pointerWithLength(reader: ByteReader): number {
   reader.skip(1);
-  return reader.ub4() > 0 ? 1 : 0;
+  return reader.ub4();
 }
 
-function skipApplicationContext(reader: ByteReader): number {
-  if (reader.u8() !== 0) {
-    reader.ub4();
-  }
+function skipText(reader: ByteReader, lengthBytes: number, capabilities: TtcCapabilities): void {
+  if (lengthBytes > 0) readText(reader, lengthBytes, capabilities);
+}
+
+function skipApplicationContext(reader: ByteReader, capabilities: TtcCapabilities): number {
+  const namespaceBytes = reader.u8() !== 0 ? reader.ub4() : 0;
   reader.skip(1);
   const pairs = reader.ub4();
   reader.ub2();
   reader.skip(1);
-  reader.clr();
+  readText(reader, namespaceBytes, capabilities);
   for (let left = pairs; left > 0; left--) {
     skipKeyValue(reader);
   }

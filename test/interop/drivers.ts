@@ -6,7 +6,8 @@ import { client, installed } from './install.js';
 import { versions } from './versions.js';
 
 /** What is done with every driver: `cut` and `move` are one program, and what happens around it differs. */
-const everywhere = ['connect', 'transactions', 'query', 'array', 'errors', 'cut', 'move', 'pool'] as const;
+const plain = ['connect', 'transactions', 'query', 'array', 'errors', 'cut', 'move'] as const;
+const everywhere = [...plain, 'pool'] as const;
 export type ProgramName = (typeof everywhere)[number] | 'orm' | 'move-criu' | 'hikari' | 'ucp';
 
 /** The command that runs a program of a driver; the program's own arguments come behind. */
@@ -85,4 +86,45 @@ const sqlAlchemy: Driver = {
   prepare: () => pythonCommand('orm.py'),
 };
 
-export const drivers: readonly Driver[] = [node26, node6, python, sqlAlchemy];
+/** An artifact of the group com.oracle.database.jdbc, or of another one. */
+type Artifact = readonly [name: string, version: string, group?: string];
+
+const javaProgram = join(root, 'fixtures/apps/java/Interop.java');
+/** Small and quick to start; without them CRIU would meet a memory-mapped file that changes (docs/operations.md). */
+const jvmOptions = ['-XX:+UseSerialGC', '-XX:-UsePerfData', '-XX:TieredStopAtLevel=1', '-Xmx96m'];
+
+function jdbc(name: string, version: string, artifacts: readonly Artifact[]): Driver {
+  return {
+    name,
+    version,
+    programs: [...plain, 'hikari', 'ucp', 'move-criu'],
+    calledBy: /jdbcthin/,
+    async prepare() {
+      const wanted = [artifacts, readFileSync(javaProgram, 'utf8')];
+      const directory = await installed(name, wanted, async (home) => {
+        const pom = join(home, 'pom.xml');
+        writeFileSync(pom, pomOf(artifacts));
+        const maven = ['--batch-mode', '--quiet', '--file', pom, 'dependency:copy-dependencies'];
+        await client('mvn', ...maven, '-DoutputDirectory=jars');
+        await client('javac', '-cp', join(home, 'jars/*'), '-d', join(home, 'classes'), javaProgram);
+      });
+      const classPath = `${join(directory, 'jars/*')}:${join(directory, 'classes')}`;
+      return (program) => ({ file: 'java', args: [...jvmOptions, '-cp', classPath, 'Interop', program] });
+    },
+  };
+}
+
+function pomOf(artifacts: readonly Artifact[]): string {
+  const dependencies = artifacts.map(
+    ([artifact, version, group = 'com.oracle.database.jdbc']) =>
+      `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`,
+  );
+  const own = '<groupId>holdfast</groupId><artifactId>interop</artifactId><version>1</version>';
+  return `<project><modelVersion>4.0.0</modelVersion>${own}<dependencies>${dependencies.join('')}</dependencies></project>`;
+}
+
+const hikariCp: Artifact = ['HikariCP', versions.hikariCp, 'com.zaxxer'];
+const ojdbc11 = jdbc('ojdbc11', versions.ojdbc11, [['ojdbc11', versions.ojdbc11], ['ucp11', versions.ucp11], hikariCp]);
+const ojdbc8 = jdbc('ojdbc8', versions.ojdbc8, [['ojdbc8', versions.ojdbc8], ['ucp', versions.ucp8], hikariCp]);
+
+export const drivers: readonly Driver[] = [ojdbc11, ojdbc8, node26, node6, python, sqlAlchemy];

@@ -89,10 +89,9 @@ async function playBehindShim(
 /** Runs as a workload and is moved to the other node in its transaction, and back in a call. */
 export async function playMoved(job: Job, seen: Seen): Promise<Played> {
   const { world, name } = job;
-  const listen = world.mover === 'criu' ? world.shimAddress : `127.0.0.1:${await freePort('127.0.0.1')}`;
+  const listen = `127.0.0.1:${await freePort('127.0.0.1')}`;
   const stage = stageOf(job, 'proxied', listen);
   const { file, args } = commandAt(job.command, stage);
-  const failures: string[] = [];
   const started = await world.holdfast('run', '--name', name, '--listen', listen, '--', file, ...args);
   if (started.code !== 0) return { events: [], failures: [started.stderr.trim()] };
   const exitFile = join(world.directory, 'state/workloads', name, 'exit');
@@ -107,7 +106,7 @@ export async function playMoved(job: Job, seen: Seen): Promise<Played> {
     return faults;
   });
   if (running.exitCode() === undefined) await world.holdfast('stop', name);
-  return { events: played.events, failures: [...failures, ...played.failures] };
+  return played;
 }
 
 async function move({ world, name }: Job, to: string, seen: Seen): Promise<readonly string[]> {

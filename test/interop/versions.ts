@@ -9,6 +9,7 @@ export const versions = {
   ojdbc11: '23.26.0.0.0',
   ucp11: '23.26.0.0.0',
   ojdbc8: '19.28.0.0',
+  /** The last of release 19 that there is for this pool. */
   ucp8: '19.22.0.0',
   hikariCp: '6.3.0',
 } as const;

@@ -109,6 +109,17 @@ t.test('piggybacks come in chains', async (t) => {
   });
 });
 
+t.test('JDBC writes the texts of piggybacks without a length of their own', async (t) => {
+  const texts = `${ascii('somebody')} ${ascii('interop')} ${ascii('connect')}`;
+  const endToEnd = `11 87 08 00  0000 0159  010108 010107 010107 0000  0000 0000 0000  0000 0000 ${texts}`;
+  const schema = `11 98 09 00  01 0103 ${ascii('APP')}`;
+  t.match(readRequestHead(hex(endToEnd, schema, '03 5e 0a'), { ...v24, plainTexts: true }), {
+    kind: 'call',
+    functionCode: 94,
+    piggybacks: [135, 152],
+  });
+});
+
 t.test('before 23.1 there is no token behind the sequence number', async (t) => {
   t.match(readRequestHead(hex('11 69 01  01 0101 0105  03 05 02'), v13), { functionCode: 5, piggybacks: [105] });
 });
