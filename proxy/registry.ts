@@ -229,7 +229,8 @@ export class Registry {
     const sessions = auditSessions(workload.sessions());
     this.#options.audit.record({ event: 'end', ...subjectOf(workload), code, why, ...sessions });
     workload.end(code);
-    this.#forget(workload);
+    // An image of it may be restored all the same.
+    this.#forget(workload, { verdict: 'unknown-workload', reason: why });
   }
 
   #forget(workload: Workload, epitaph?: Refusal): void {

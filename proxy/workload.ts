@@ -135,7 +135,7 @@ export class Workload {
   bind(resume: Resume, socket: LinkSocket, address: string): { verdict: Verdict; reason: string } | undefined {
     const refused = judge(resume, this.#binding, this.#link);
     if (refused !== undefined) return refused;
-    const { now, newToken, linkLimits } = this.#options;
+    const { now, newToken } = this.#options;
     if (this.#state.kind === 'bound') {
       this.#log.warn({ address: this.#state.attachment.address, by: address }, 'fenced: a newer connection has bound');
       this.#state.attachment.socket.destroy();
@@ -144,16 +144,14 @@ export class Workload {
     this.#binding = bound(this.#binding, resume, newToken());
     this.#state = { kind: 'bound', attachment: { socket, address, boundAtMs: now() } };
     const before = this.#link.counters.replayedBytes;
-    this.#link.resume(resume.streams, new Map(), resume.windowBytes);
+    this.#link.resume(resume);
     const replayedBytes = this.#link.counters.replayedBytes - before;
     socket.sendControl(
       encodeResumeOk({
         version: protocolVersion,
         epoch: this.#binding.epoch,
         token: this.#binding.token,
-        windowBytes: linkLimits.windowBytes,
-        streams: this.#link.snapshot(),
-        ended: new Map(),
+        ...this.#link.account(),
         replayedBytes,
       }),
     );

@@ -236,8 +236,7 @@ export class Dialer {
         epoch: this.#epoch,
         token: this.#token,
         attempt: ++this.#resumes,
-        windowBytes: this.#options.limits.windowBytes,
-        streams: this.#link.snapshot(),
+        ...this.#link.account(),
       }),
     );
   }
@@ -247,7 +246,7 @@ export class Dialer {
     this.#token = answer.token;
     this.#socket?.sendControl(encodeConfirm(answer.epoch));
     const before = this.#link.counters.replayedBytes;
-    this.#link.resume(answer.streams, answer.ended, answer.windowBytes);
+    this.#link.resume(answer);
     this.#socket?.serve(this.#link);
     this.#socket?.admit();
     const attached: Attached = {

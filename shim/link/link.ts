@@ -33,6 +33,25 @@ export interface LinkCounters {
   replayedBytes: number;
 }
 
+/** What one end tells the other in the handshake. */
+export interface Account extends Totals {
+  /** Newest stream that this end has opened, or has heard of. The other may have opened more since. */
+  readonly lastStream: number;
+  /** Receive window of this end, for each stream. */
+  readonly windowBytes: number;
+  readonly streams: readonly StreamState[];
+}
+
+/**
+ * How much an end has sent and received over all streams there ever were. An older image of an end has smaller ones, also when
+ * the streams that tell the difference are over and forgotten.
+ */
+export interface Totals {
+  /** Positions handed out. */
+  readonly sentTotal: Position;
+  readonly receivedTotal: Position;
+}
+
 /**
  * All streams of one link at one end: stores before it sends, drops on acknowledgement only, keeps every stream within
  * its credit, and serves streams in turn. Lives as long as the workload; links come and go under it:
@@ -54,10 +73,11 @@ export class Link {
   #lazyAcks: LinkStream[] = [];
   #attached = false;
   #lastId = 0;
-  /** Newest stream of the last snapshot: the peer's answer to that cannot know of newer ones. */
-  #presentedId = 0;
   #peerWindowBytes: number;
   #storedBytes = 0;
+  #sentTotal: Position = 0;
+  #receivedTotal: Position = 0;
+  #ackedTotal: Position = 0;
 
   /** @param role the shim opens streams, the proxy accepts them */
   constructor(role: 'shim' | 'proxy', limits: LinkLimits, events: LinkEvents) {
@@ -150,35 +170,53 @@ export class Link {
     }
   }
 
-  /** Where every stream stands, for the handshake. */
+  /** Where every stream stands. */
   snapshot(): StreamState[] {
-    this.#presentedId = this.#lastId;
     return [...this.#streams.values()].map((stream) => stream.state());
   }
 
+  /** What this end says in the handshake. */
+  account(): Account {
+    return {
+      lastStream: this.#lastId,
+      sentTotal: this.#sentTotal,
+      receivedTotal: this.#receivedTotal,
+      windowBytes: this.#limits.windowBytes,
+      streams: this.snapshot(),
+    };
+  }
+
   /** True when the peer's account shows that it is an older image of itself. */
-  peerRewound(peer: readonly StreamState[]): boolean {
-    return peer.some((state) => this.#streams.get(state.id)?.disagreement(state) === 'peer-rewound');
+  peerRewound(peer: Account): boolean {
+    // Streams that both have are compared one by one; what is left of the totals belongs to those that one of the two has not.
+    let received = this.#receivedTotal;
+    let acked = this.#ackedTotal;
+    let peerSent = peer.sentTotal;
+    let peerReceived = peer.receivedTotal;
+    for (const state of peer.streams) {
+      const stream = this.#streams.get(state.id);
+      if (stream === undefined) continue;
+      if (stream.disagreement(state) === 'peer-rewound') return true;
+      received -= stream.received;
+      acked -= stream.acked;
+      peerSent -= state.sent;
+      peerReceived -= state.received;
+    }
+    return peer.lastStream < this.#lastId || peerSent < received || peerReceived < acked;
   }
 
   /**
-   * Takes up all streams on a new link. A stream only the peer knows is opened when it is new (at the proxy); one that
-   * only this end knows has ended at the peer, with the code in `ended` if it gave one. One that was opened here while the
-   * handshake was under way is not missed: its OPEN goes out on this link.
+   * Takes up all streams on a new link. One that the peer has not heard of is opened on this link; one that it does not list
+   * any more has ended there.
    */
-  resume(peer: readonly StreamState[], ended: ReadonlyMap<StreamId, EndCode>, peerWindowBytes: number): void {
+  resume(peer: Account): void {
     this.#attached = true;
-    this.#peerWindowBytes = peerWindowBytes;
-    const known = new Map(peer.map((state) => [state.id, state]));
-    for (const state of peer) if (!this.#streams.has(state.id)) this.#adopt(state);
+    this.#peerWindowBytes = peer.windowBytes;
+    const known = new Map(peer.streams.map((state) => [state.id, state]));
     for (const stream of [...this.#streams.values()]) {
-      if (stream.openPending && stream.id > this.#presentedId) {
-        this.#enqueue(stream);
-        continue;
-      }
       const state = known.get(stream.id);
-      stream.openPending = false;
-      if (state === undefined) this.#vanished(stream, ended.get(stream.id) ?? 'forgotten');
+      if (stream.id > peer.lastStream) this.#openAgain(stream);
+      else if (state === undefined) this.#vanished(stream);
       else this.#takeUp(stream, state);
     }
   }
@@ -227,6 +265,7 @@ export class Link {
       this.#violated(stream, 'window-exceeded');
     } else {
       stream.received += bytes.length;
+      this.#receivedTotal += bytes.length;
       this.#events.deliver(id, bytes);
     }
   }
@@ -250,6 +289,7 @@ export class Link {
       return;
     }
     stream.received += 1;
+    this.#receivedTotal += 1;
     stream.inEnded = code;
     if (code !== 'closed') {
       this.#drop(stream);
@@ -283,9 +323,10 @@ export class Link {
     return stream;
   }
 
-  /** A stream of the peer's handshake that is not known here. */
-  #adopt(state: StreamState): void {
-    if (!this.#opens && state.id > this.#lastId) this.#accept(state.id);
+  /** The peer cannot have heard of it: OPEN goes out on this link, and everything behind it. */
+  #openAgain(stream: LinkStream): void {
+    this.counters.replayedBytes += stream.startOver();
+    this.#enqueue(stream);
   }
 
   #takeUp(stream: LinkStream, state: StreamState): void {
@@ -301,15 +342,16 @@ export class Link {
   }
 
   /** The peer does not list the stream: it is over there. */
-  #vanished(stream: LinkStream, code: EndCode): void {
+  #vanished(stream: LinkStream): void {
     // Both had ended in order, and only the last acknowledgement got lost: there is nothing to tell.
     const orderly = stream.inEnded === 'closed' && stream.outEnded === 'closed';
     const tell = !stream.aborted && !orderly;
-    this.#forget(stream, () => tell && this.#events.peerEnded(stream.id, code));
+    this.#forget(stream, () => tell && this.#events.peerEnded(stream.id, 'forgotten'));
   }
 
   #acknowledge(stream: LinkStream, position: Position): void {
     if (position <= stream.acked) return;
+    this.#ackedTotal += position - stream.acked;
     stream.acked = position;
     const before = stream.out.storedBytes;
     stream.out.trim(Math.min(position, stream.out.end));
@@ -401,6 +443,7 @@ export class Link {
     if (at > start) {
       stream.ackDue = false;
       stream.ackSent = stream.consumed;
+      this.#sentTotal += Math.max(0, stream.sent - stream.sentMax);
       stream.sentMax = Math.max(stream.sentMax, stream.sent);
     }
     return at;

@@ -1,9 +1,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import { unpack } from 'msgpackr';
 import { encodeControl } from './encode.js';
-import { type EndCode, endCodeOf, endCodes, LinkError } from './errors.js';
+import { LinkError } from './errors.js';
 import { type Epoch, frameTypes, protocolVersion, type StreamId } from './frame.js';
-import type { Link } from './link.js';
+import type { Account, Link } from './link.js';
 import type { StreamState } from './stream.js';
 
 /**
@@ -11,7 +11,7 @@ import type { StreamState } from './stream.js';
  *
  *   shim                                                          proxy
  *     RESUME   workload, instance, epoch, token, where streams stand ──>
- *     <── RESUME_OK  new epoch, new token, where streams stand, which have ended
+ *     <── RESUME_OK  new epoch, new token, where streams stand
  *     CONFIRM  epoch ──>          from here on the old token is worthless
  *
  * or REJECTED with a verdict instead of RESUME_OK.
@@ -35,7 +35,7 @@ export type Verdict = (typeof verdicts)[number];
 
 export const tokenBytes = 32;
 
-export interface Resume {
+export interface Resume extends Account {
   readonly version: number;
   /** Name of the workload, given by its owner. */
   readonly workload: string;
@@ -46,20 +46,12 @@ export interface Resume {
   readonly token: Buffer;
   /** Counts the RESUMEs this shim has sent, from 1: tells a late one of a dead connection from the newest. */
   readonly attempt: number;
-  /** Receive window of the shim. */
-  readonly windowBytes: number;
-  readonly streams: readonly StreamState[];
 }
 
-export interface ResumeOk {
+export interface ResumeOk extends Account {
   readonly version: number;
   readonly epoch: Epoch;
   readonly token: Buffer;
-  /** Receive window of the proxy. */
-  readonly windowBytes: number;
-  readonly streams: readonly StreamState[];
-  /** Streams of the shim that are over at the proxy. */
-  readonly ended: ReadonlyMap<StreamId, EndCode>;
   /** Bytes towards drivers that were sent before and will be again. */
   readonly replayedBytes: number;
 }
@@ -97,11 +89,13 @@ export function judge(resume: Resume, binding: Binding, link: Link): { verdict: 
   }
   if (!sameToken(resume.token, expected))
     return { verdict: 'not-authorised', reason: 'the resume token does not match' };
-  // The network may deliver a RESUME after one that the shim sent later, on another connection: it is as stale as its snapshot.
+  // The network may deliver a RESUME after one that the shim sent later, on another connection: it is as stale as its snapshot,
+  // and nobody waits for the verdict. Or it is a copy, and the other one has yet to confirm: if it never does (it was killed, a
+  // move was taken back), this one must get in, so it is not refused for good.
   if (resume.attempt <= binding.attempt) {
-    return { verdict: 'stale-epoch', reason: `attempt ${resume.attempt} was presented after ${binding.attempt}` };
+    return { verdict: 'try-later', reason: `attempt ${resume.attempt} was presented after ${binding.attempt}` };
   }
-  if (link.peerRewound(resume.streams)) {
+  if (link.peerRewound(resume)) {
     return { verdict: 'peer-rewound', reason: 'the shim does not remember bytes it sent or acknowledged' };
   }
   return undefined;
@@ -129,8 +123,7 @@ export function encodeResume(resume: Resume): Buffer {
 }
 
 export function encodeResumeOk(ok: ResumeOk): Buffer {
-  const ended = [...ok.ended].flatMap(([id, code]) => [id, endCodes[code]]);
-  return encodeControl(frameTypes.resumeOk, { ...ok, streams: flatten(ok.streams), ended });
+  return encodeControl(frameTypes.resumeOk, { ...ok, streams: flatten(ok.streams) });
 }
 
 export function encodeRejected(rejected: Rejected): Buffer {
@@ -151,24 +144,18 @@ export function decodeResume(payload: Buffer): Resume {
     epoch: count(fields, 'epoch') as Epoch,
     token: bytes(fields, 'token'),
     attempt: count(fields, 'attempt'),
-    windowBytes: count(fields, 'windowBytes'),
-    streams: unflatten(fields.streams),
+    ...account(fields),
   };
 }
 
 /** @throws LinkError `link-frame-malformed`, `link-version` */
 export function decodeResumeOk(payload: Buffer): ResumeOk {
   const fields = decodeFields(payload, 'RESUME_OK');
-  const ended = new Map<StreamId, EndCode>();
-  const pairs = integers(fields.ended, 2);
-  for (let i = 0; i < pairs.length; i += 2) ended.set(pairs[i] as StreamId, endCodeOf(pairs[i + 1] ?? 0));
   return {
     version: version(fields),
     epoch: count(fields, 'epoch') as Epoch,
     token: bytes(fields, 'token'),
-    windowBytes: count(fields, 'windowBytes'),
-    streams: unflatten(fields.streams),
-    ended,
+    ...account(fields),
     replayedBytes: count(fields, 'replayedBytes'),
   };
 }
@@ -203,6 +190,16 @@ function decodeFields(payload: Buffer, what: string): Fields {
   if (typeof value !== 'object' || value === null)
     throw new LinkError('link-frame-malformed', `${what} is not a record`);
   return value as Fields;
+}
+
+function account(fields: Fields): Account {
+  return {
+    lastStream: count(fields, 'lastStream'),
+    sentTotal: count(fields, 'sentTotal'),
+    receivedTotal: count(fields, 'receivedTotal'),
+    windowBytes: count(fields, 'windowBytes'),
+    streams: unflatten(fields.streams),
+  };
 }
 
 function version(fields: Fields): number {
@@ -243,7 +240,7 @@ function integers(value: unknown, multiple: number): number[] {
 }
 
 function flatten(streams: readonly StreamState[]): number[] {
-  return streams.flatMap((s) => [s.id, s.received, s.consumed, s.firstAvailable, s.end]);
+  return streams.flatMap((s) => [s.id, s.received, s.consumed, s.firstAvailable, s.sent]);
 }
 
 function unflatten(value: unknown): StreamState[] {
@@ -251,12 +248,12 @@ function unflatten(value: unknown): StreamState[] {
   const states: StreamState[] = [];
   let last = 0;
   for (let i = 0; i < flat.length; i += statesFields) {
-    const [id = 0, received = 0, consumed = 0, firstAvailable = 0, end = 0] = flat.slice(i, i + statesFields);
+    const [id = 0, received = 0, consumed = 0, firstAvailable = 0, sent = 0] = flat.slice(i, i + statesFields);
     if (id <= last) throw new LinkError('link-frame-malformed', 'streams are not in order');
-    if (consumed > received || firstAvailable > end)
+    if (consumed > received || firstAvailable > sent)
       throw new LinkError('link-frame-malformed', `stream ${id} contradicts itself`);
     last = id;
-    states.push({ id: id as StreamId, received, consumed, firstAvailable, end });
+    states.push({ id: id as StreamId, received, consumed, firstAvailable, sent });
   }
   return states;
 }

@@ -14,8 +14,11 @@ export interface StreamState {
   readonly consumed: Position;
   /** First byte still stored here. */
   readonly firstAvailable: Position;
-  /** End of what is stored here. */
-  readonly end: Position;
+  /**
+   * Everything before this has been handed out, on some link. What is stored beyond it does not count: two copies of one
+   * image may store different bytes there, and the peer has the bytes of one of them.
+   */
+  readonly sent: Position;
 }
 
 /** What is wrong between two accounts of one stream. */
@@ -51,7 +54,7 @@ export class LinkStream {
   ackSent: Position = 0;
   /** How the peer ended its direction. */
   inEnded: EndCode | undefined;
-  /** OPEN has yet to be sent (or the handshake to say it). */
+  /** OPEN has yet to be sent. */
   openPending: boolean;
   /** In the queue of streams with something to send. */
   queued = false;
@@ -104,16 +107,28 @@ export class LinkStream {
       received: this.received,
       consumed: this.consumed,
       firstAvailable: this.acked,
-      end: this.outEnd,
+      sent: this.sentMax,
     };
   }
 
   /** Compares the peer's account with this one's. */
   disagreement(peer: StreamState): Disagreement | undefined {
-    if (peer.end < this.received || peer.received < this.acked) return 'peer-rewound';
+    if (peer.sent < this.received || peer.received < this.acked) return 'peer-rewound';
     if (peer.firstAvailable > this.received || peer.received > this.sentMax || peer.consumed > peer.received)
       return 'gap';
     return undefined;
+  }
+
+  /**
+   * Hands out everything from the beginning, which is still here: the peer has never heard of the stream.
+   * @returns bytes that were handed out before and will be again
+   */
+  startOver(): number {
+    this.openPending = true;
+    this.out.seek(0);
+    this.finsSent = 0;
+    this.closedFinSent = false;
+    return Math.min(this.sentMax, this.out.end);
   }
 
   /**

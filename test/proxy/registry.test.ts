@@ -183,7 +183,7 @@ t.test('a bind is exclusive: what the fenced connection still sends reaches noth
   // The former connection stays open at the shim's end, as one does behind a network that has gone silent.
   former?.removeAllListeners('close');
   const resume = app.resumes[0] ?? Buffer.alloc(0);
-  const taken = app.dialer.link.snapshot();
+  const taken = app.dialer.link.account();
   const copy = net.connect(proxy.port, '127.0.0.1');
   copy.write(
     encodeResume({
@@ -191,7 +191,7 @@ t.test('a bind is exclusive: what the fenced connection still sends reaches noth
       epoch: 1 as Epoch,
       token: app.token,
       attempt: 2,
-      streams: taken,
+      ...taken,
     }),
   );
   await until(() => proxy.registry.workloads[0]?.epoch === 2);

@@ -9,9 +9,11 @@ const answer: ResumeOk = {
   version: 1,
   epoch: 1 as Epoch,
   token: Buffer.alloc(32),
+  lastStream: 0,
+  sentTotal: 0,
+  receivedTotal: 0,
   windowBytes: 1,
   streams: [],
-  ended: new Map(),
   replayedBytes: 0,
 };
 const no = (verdict: Rejected['verdict']): InitiatorEvent => ({

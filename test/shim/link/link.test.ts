@@ -159,10 +159,10 @@ t.test('what is consumed while a handshake is under way is acknowledged after it
   pair.proxy.link.send(id, text(150, 0));
   pair.pump();
   pair.cut();
-  const asTold = pair.shim.link.snapshot();
+  const asTold = pair.shim.link.account();
   pair.shim.consume(id);
-  pair.proxy.link.resume(asTold, new Map(), 100);
-  pair.shim.link.resume(pair.proxy.link.snapshot(), new Map(), 100);
+  pair.proxy.link.resume(asTold);
+  pair.shim.link.resume(pair.proxy.link.account());
   pair.pump();
   t.equal(pair.shim.bytes(id).length, 150, 'the sender got its credit back');
 });
@@ -170,13 +170,13 @@ t.test('what is consumed while a handshake is under way is acknowledged after it
 t.test('a stream that is opened while a handshake is under way is opened on the link that comes of it', async (t) => {
   const pair = new Pair();
   const early = pair.shim.link.open();
-  const asTold = pair.shim.link.snapshot();
+  const asTold = pair.shim.link.account();
   const during = pair.shim.link.open();
   pair.shim.link.send(during, text(20, 0));
   const broken = pair.shim.link.open();
   pair.shim.link.end(broken, 'lost');
-  pair.proxy.link.resume(asTold, new Map(), 100);
-  pair.shim.link.resume(pair.proxy.link.snapshot(), new Map(), 100);
+  pair.proxy.link.resume(asTold);
+  pair.shim.link.resume(pair.proxy.link.account());
   pair.pump();
   t.strictSame(pair.shim.forgotten, [broken], 'the peer had no reason to end any');
   t.strictSame([...pair.proxy.arrived.keys()], [early, during, broken], 'in the order in which they were opened');
@@ -222,8 +222,8 @@ t.test('a stream that ended at the peer while the link was down ends here at the
   const id = pair.shim.link.open();
   pair.pump();
   pair.cut();
-  pair.shim.link.resume([], new Map([[id, 'hold-expired']]), 1000);
-  t.same(pair.shim.endings.get(id), ['hold-expired']);
+  pair.shim.link.resume({ ...pair.proxy.link.account(), streams: [] });
+  t.same(pair.shim.endings.get(id), ['forgotten']);
   t.same(pair.shim.forgotten, [id]);
 });
 

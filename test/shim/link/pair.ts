@@ -97,41 +97,29 @@ export class Pair {
    * @returns the verdict when it was refused
    */
   bind(lost?: 'answer' | 'confirm'): Verdict | undefined {
-    const windowBytes = this.limits.windowBytes;
-    const identity = {
-      version: 1,
-      workload: 'w',
-      instance: 'i',
-      epoch: this.epoch,
-      token: this.token,
-      attempt: ++this.attempt,
-      windowBytes,
-    };
-    const resume = decodeResume(
-      encodeResume({ ...identity, streams: this.shim.link.snapshot() }).subarray(headerBytes),
-    );
+    const { epoch, token } = this;
+    const identity = { version: 1, workload: 'w', instance: 'i', epoch, token, attempt: ++this.attempt };
+    const resume = decodeResume(encodeResume({ ...identity, ...this.shim.link.account() }).subarray(headerBytes));
     const refused = judge(resume, this.binding, this.proxy.link);
     if (refused !== undefined) return refused.verdict;
     this.binding = bound(this.binding, resume, randomBytes(tokenBytes));
     this.proxy.decoder = new Decoder(this.limits);
     this.shim.decoder = new Decoder(this.limits);
     const replayed = this.proxy.link.counters.replayedBytes;
-    this.proxy.link.resume(resume.streams, new Map(), resume.windowBytes);
+    this.proxy.link.resume(resume);
     const ok = decodeResumeOk(
       encodeResumeOk({
         version: 1,
         epoch: this.binding.epoch,
         token: this.binding.token,
-        windowBytes,
-        streams: this.proxy.link.snapshot(),
-        ended: new Map(),
+        ...this.proxy.link.account(),
         replayedBytes: this.proxy.link.counters.replayedBytes - replayed,
       }).subarray(headerBytes),
     );
     if (lost !== 'answer') {
       this.epoch = ok.epoch;
       this.token = ok.token;
-      this.shim.link.resume(ok.streams, ok.ended, ok.windowBytes);
+      this.shim.link.resume(ok);
     }
     if (lost === undefined) this.binding = confirmed(this.binding);
     else this.cut();

@@ -50,7 +50,7 @@ function side(role: 'shim' | 'proxy', raw: Socket, limits: LinkLimits): Side {
   const cut = new Promise<LinkError>((resolve) => {
     events.cut = resolve;
   });
-  link.resume([], new Map(), limits.windowBytes);
+  link.resume({ ...link.account(), streams: [] });
   socket.serve(link);
   socket.admit();
   return { link, socket, arrived, ended, cut };
