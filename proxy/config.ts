@@ -51,6 +51,11 @@ export const proxyOptions = {
   ),
   'workloads-max': option(count(1, 100_000), '4096', 'most applications served at one time'),
   'instances-per-workload': option(count(1, 100_000), '1024', 'most shims, started or held, under one workload name'),
+  drain: option(
+    duration(),
+    '10s',
+    'how long SIGTERM waits for holds, calls and transactions to end; a second one does not',
+  ),
   'handshakes-max': option(count(1, 100_000), '1024', 'most links that have not finished their handshake'),
   'handshakes-per-address': option(
     count(1, 100_000),

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { linkLimits } from '../shim/config.js';
 import { tokenBytes } from '../shim/link/index.js';
+import { systemClock } from '../shim/link/socket.js';
 import type { Settings } from '../shim/program/config.js';
 import type { Logger } from '../shim/program/log.js';
 import { runProgram } from '../shim/program/run.js';
@@ -15,6 +16,7 @@ import { dialOrder, formatTarget } from './backend/target.js';
 import { loadDatabaseTls } from './backend/tls.js';
 import { proxyOptions } from './config.js';
 import { serveProxyControl } from './control/server.js';
+import { drain } from './drain.js';
 import { defaultProxyLimits } from './limits.js';
 import { LinkListener } from './listener.js';
 import { policyOf } from './policy/options.js';
@@ -103,6 +105,7 @@ await runProgram({
     audit.record({ event: 'start' });
     await serve();
     audit.record({ event: 'stop' });
+    await drain({ registry, waitMs: settings.drain, enough: serve(), clock: systemClock, log });
     return 0;
   },
 });

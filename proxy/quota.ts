@@ -1,3 +1,5 @@
+import { BackendError } from './backend/errors.js';
+
 /**
  * How many database sessions there may be: in all, of one workload (by its name: lives of it that are held count too), and of
  * one database user. What Oracle itself limits (SESSIONS_PER_USER in a profile) is per user too, but counts also whom the proxy
@@ -12,7 +14,7 @@ export interface QuotaLimits {
 /** The place of one session. */
 export interface SessionPlace {
   /** Why there is none for it: the driver is told as a listener would do it. */
-  readonly full: string | undefined;
+  readonly refused: BackendError | undefined;
   /** The session is this user's. @returns why it must not stay */
   loggedIn(user: string): string | undefined;
 }
@@ -22,6 +24,7 @@ export class Quota {
   #sessions = 0;
   readonly #ofWorkload = new Counts();
   readonly #ofUser = new Counts();
+  #isClosed = false;
 
   constructor(limits: QuotaLimits) {
     this.#limits = limits;
@@ -31,18 +34,26 @@ export class Quota {
     return this.#sessions;
   }
 
+  /** From now on there is no place for anybody; those that have one keep it. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
   /** @returns a place that counts until it is closed, also when it is one too many: its driver is still there */
   open(workload: string): SessionPlace & { close(): void } {
     const { sessionsMax, sessionsPerWorkloadMax, sessionsPerUserMax } = this.#limits;
     this.#sessions += 1;
     const ofWorkload = this.#ofWorkload.add(workload);
-    let full: string | undefined;
-    if (this.#sessions > sessionsMax) full = `more than ${sessionsMax} sessions at this proxy`;
-    else if (ofWorkload > sessionsPerWorkloadMax) full = `more than ${sessionsPerWorkloadMax} sessions of ${workload}`;
+    let refused: BackendError | undefined;
+    if (this.#isClosed) refused = new BackendError('proxy-stopping', 'the proxy is being stopped');
+    else if (this.#sessions > sessionsMax) refused = full(`more than ${sessionsMax} sessions at this proxy`);
+    else if (ofWorkload > sessionsPerWorkloadMax) {
+      refused = full(`more than ${sessionsPerWorkloadMax} sessions of ${workload}`);
+    }
     let user: string | undefined;
     let open = true;
     return {
-      full,
+      refused,
       loggedIn: (name) => {
         if (!open || user !== undefined) return undefined;
         // Oracle folds names too; drivers send them as the application wrote them.
@@ -60,6 +71,10 @@ export class Quota {
       },
     };
   }
+}
+
+function full(why: string): BackendError {
+  return new BackendError('proxy-sessions', why);
 }
 
 /** Forgets those of whom there are none. */

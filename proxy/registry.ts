@@ -10,7 +10,7 @@ import type { ProxyLimits } from './limits.js';
 import { type Memory, openMemory } from './memory.js';
 import type { HoldPolicy } from './policy/rules.js';
 import { Quota } from './quota.js';
-import { isOver, Workload, type WorkloadParts, type WorkloadWatcher } from './workload.js';
+import { isOver, Workload, type WorkloadParts, type WorkloadSession, type WorkloadWatcher } from './workload.js';
 
 export interface RegistryOptions extends Omit<WorkloadParts, 'memory' | 'quota'> {
   readonly limits: ProxyLimits;
@@ -31,6 +31,13 @@ export interface Caller {
   readonly peer: Peer;
 }
 
+/** What is under way: workloads that are held, sessions in a call, sessions in a transaction. */
+export interface Busy {
+  readonly heldWorkloads: number;
+  readonly calls: number;
+  readonly transactions: number;
+}
+
 /** Which workloads an operator means: of this name, and of this life if one is given. */
 export interface Wanted {
   readonly workload: string;
@@ -48,7 +55,7 @@ export class Registry {
   readonly #watcher: WorkloadWatcher;
   /** What is kept for all of them. */
   readonly memory: Memory;
-  #stopping = false;
+  #phase: 'serving' | 'draining' | 'stopped' = 'serving';
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -103,10 +110,34 @@ export class Registry {
     this.#end(workload, 'shutdown', 'the shim was stopped');
   }
 
-  /** Ends everything; used when the proxy stops. */
+  /** From now on nothing new begins; applications that are known come and go as before. */
+  drain(): void {
+    if (this.#phase === 'serving') this.#phase = 'draining';
+    this.#quota.close();
+  }
+
+  /** What would be lost if the proxy stopped now. */
+  busy(): Busy {
+    const busy = { heldWorkloads: 0, calls: 0, transactions: 0 };
+    for (const workload of this.workloads) {
+      const alive = workload.sessions().filter((session) => !isOver(session));
+      if (alive.length > 0 && workload.state.kind === 'held') busy.heldWorkloads += 1;
+      for (const { view } of alive) {
+        if (view.track.calls.inFlight > 0) busy.calls += 1;
+        if (view.track.transaction.kind === 'open') busy.transactions += 1;
+      }
+    }
+    return busy;
+  }
+
+  /** Ends everything, with a line for each session; used when the proxy stops. */
   stop(): void {
-    this.#stopping = true;
-    for (const workload of this.workloads) this.#end(workload, 'shutdown', 'the proxy was stopped');
+    this.drain();
+    this.#phase = 'stopped';
+    for (const workload of this.workloads) {
+      for (const session of workload.sessions()) if (!isOver(session)) this.#logStopped(workload, session);
+      this.#end(workload, 'shutdown', 'the proxy was stopped');
+    }
   }
 
   // What operators ask for ------------------------------------------------------------------------------------------
@@ -180,14 +211,8 @@ export class Registry {
   // Inside ----------------------------------------------------------------------------------------------------------
 
   #newWorkload({ workload: name, instance }: Resume): Workload {
-    return new Workload({
-      ...this.#options,
-      memory: this.memory,
-      quota: this.#quota,
-      name,
-      instance,
-      watcher: this.#watcher,
-    });
+    const own = { memory: this.memory, quota: this.#quota, watcher: this.#watcher };
+    return new Workload({ ...this.#options, ...own, name, instance });
   }
 
   #mayBind(resume: Resume, key: string): Refusal | undefined {
@@ -208,7 +233,17 @@ export class Registry {
         return { verdict: 'try-later', reason: 'the audit log of the proxy cannot be written' };
       }
     }
-    return this.#stopping ? { verdict: 'try-later', reason: 'the proxy is stopping' } : undefined;
+    const mayGoOn = this.#phase === 'serving' || (this.#phase === 'draining' && this.#workloads.has(key));
+    return mayGoOn ? undefined : { verdict: 'try-later', reason: 'the proxy is stopping' };
+  }
+
+  /** Nobody loses a transaction without a line that says so. */
+  #logStopped(workload: Workload, session: WorkloadSession): void {
+    const { stream, user, service, sid, serial, transaction, callsInFlight } = auditSession(session);
+    const isBusy = transaction !== 'none' || callsInFlight > 0;
+    const facts = { workload: workload.name, stream, user, service, sid, serial, transaction, callsInFlight };
+    if (isBusy) this.#options.log.warn({ code: 'proxy-stopping', ...facts }, 'session lost: the proxy stops');
+    else this.#options.log.info(facts, 'session ended: the proxy stops');
   }
 
   /** `try-later` is not recorded: it ends nothing, and may come a thousand times a second. */

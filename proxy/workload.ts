@@ -263,7 +263,9 @@ export class Workload {
 
   /** The database says only once that a session is over: when it ends its direction, or else when the socket breaks. */
   #mayBeLost(stream: StreamId, backend: Backend, error: BackendError | undefined): void {
-    if (isLost(error)) this.#options.watcher.lost(this, { stream, view: backend.describe() }, error);
+    const view = backend.describe();
+    // A login that the database refuses ends in the same way: there never was a session.
+    if (isLost(error) && view.track.phase !== 'login') this.#options.watcher.lost(this, { stream, view }, error);
     this.#touched(stream);
   }
 

@@ -94,7 +94,7 @@ export class ConnectPhase {
   state: ConnectPhaseState = 'collecting';
   readonly #limits: BackendLimits;
   readonly #addresses: readonly DatabaseAddress[];
-  readonly #full: string | undefined;
+  readonly #refused: BackendError | undefined;
   #attempt = 0;
   #address: DatabaseAddress;
   #driver = new PacketCollector('frontend', tnsLimits.connectPacketBytesMax);
@@ -108,10 +108,14 @@ export class ConnectPhase {
 
   /**
    * @param options.addresses at least one, in the order in which they are tried
-   * @param options.full why there is no room for this session: the driver is told once its CONNECT is there
+   * @param options.refused why there may not be this session: the driver is told once its CONNECT is there
    */
-  constructor(options: { addresses: readonly DatabaseAddress[]; limits: BackendLimits; full?: string | undefined }) {
-    this.#full = options.full;
+  constructor(options: {
+    addresses: readonly DatabaseAddress[];
+    limits: BackendLimits;
+    refused?: BackendError | undefined;
+  }) {
+    this.#refused = options.refused;
     this.#addresses = options.addresses;
     this.#limits = options.limits;
     this.#address = this.#origin;
@@ -185,7 +189,7 @@ export class ConnectPhase {
       const head = peek(this.#driver);
       if (looksLikeTls(head)) {
         this.#isTls = true;
-        if (this.#full !== undefined) return this.#fail(new BackendError('proxy-sessions', this.#full));
+        if (this.#refused !== undefined) return this.#fail(this.#refused);
         return this.#dial(this.#origin);
       }
       if (head.length >= headBytes && head[packetTypeOffset] !== PacketType.connect) {
@@ -196,9 +200,9 @@ export class ConnectPhase {
       const packet = this.#driver.next();
       if (packet === undefined) return [];
       if (!this.#request.take(packet)) continue;
-      if (this.#full === undefined) return this.#begin();
+      if (this.#refused === undefined) return this.#begin();
       this.state = 'answering';
-      return this.#fail(new BackendError('proxy-sessions', this.#full));
+      return this.#fail(this.#refused);
     }
   }
 

@@ -52,6 +52,8 @@ export type BackendErrorCode =
   | 'proxy-sessions'
   /** The database user has as many sessions at this proxy as he may have. */
   | 'proxy-user-sessions'
+  /** The proxy is being stopped and lets no session begin. */
+  | 'proxy-stopping'
   /** What should be a session's record is none, is of another version, or does not fit the place it is taken up from. */
   | 'record-invalid';
 
@@ -80,6 +82,8 @@ export class BackendError extends Error {
 const refuseNumbers: Partial<Record<BackendErrorCode, number>> = {
   // "could not find available handler": what a listener says whose handlers are all taken.
   'proxy-sessions': 12516,
+  // "all appropriate instances are blocking new connections": what it says of an instance that is being shut down.
+  'proxy-stopping': 12528,
   'database-no-listener': 12541,
   'database-unreachable': 12543,
   'database-unknown-host': 12545,

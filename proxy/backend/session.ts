@@ -134,7 +134,11 @@ export class BackendSession {
     this.#state = record?.state ?? 'connecting';
     if (record?.endedUnasked === true) this.#failure = this.#databaseEndedError();
     if (record !== undefined) return;
-    this.#phase = new ConnectPhase({ addresses: options.addresses, limits: options.limits, full: options.place?.full });
+    this.#phase = new ConnectPhase({
+      addresses: options.addresses,
+      limits: options.limits,
+      refused: options.place?.refused,
+    });
     this.#connectTimer = setTimeout(() => {
       if (this.#phase !== undefined) this.#perform(this.#phase.timedOut());
     }, options.limits.connectMs);

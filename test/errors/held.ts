@@ -17,7 +17,9 @@ export interface Held {
   /** The proxy's addresses, for links and for control. */
   readonly data: string;
   readonly control: string;
-  connect(): Promise<Connection>;
+  readonly databasePort: number;
+  /** Through the shim, or to another port. */
+  connect(port?: number): Promise<Connection>;
   detach(): Promise<void>;
   attach(): Promise<unknown>;
   holdfast(...words: readonly string[]): Promise<Ended>;
@@ -35,10 +37,12 @@ export interface HeldOptions {
 export async function held(t: Test, options: HeldOptions = {}): Promise<Held> {
   const home = directory(t);
   const oracle = start(t, 'holdfast-oracle', '--listen', '127.0.0.1:0');
-  const database = `127.0.0.1:${await portOf(oracle)}`;
+  const databasePort = await portOf(oracle);
+  const database = `127.0.0.1:${databasePort}`;
   const listen = ['--listen', '127.0.0.1:0', '--control-listen', '127.0.0.1:0', plain];
   const { proxy: own = [], around = (command) => command } = options;
-  const args = [commands['holdfast-proxy'], '--database', database, ...listen, ...own];
+  // At the end of a test nobody waits for what it has left behind.
+  const args = [commands['holdfast-proxy'], '--database', database, ...listen, '--drain', '0s', ...own];
   const proxy = new Program('holdfast-proxy', around({ file: process.execPath, args }));
   t.teardown(() => proxy.stop());
   const data = `127.0.0.1:${await portOf(proxy)}`;
@@ -46,7 +50,7 @@ export async function held(t: Test, options: HeldOptions = {}): Promise<Held> {
   const socket = join(home, 'shim.sock');
   const words = ['--workload', 'orders', '--listen', '127.0.0.1:0', '--control-socket', socket, plain];
   const shim = start(t, 'holdfast-shim', ...words, '--proxy', data);
-  const connectString = `127.0.0.1:${await portOf(shim)}/orders`;
+  const shimPort = await portOf(shim);
   await shim.printed(/"bound"/);
   const cluster = join(home, 'cluster.yaml');
   writeFileSync(cluster, `nodes: {}\nproxy: { data: "${data}", control: "${control}" }\n`);
@@ -57,7 +61,9 @@ export async function held(t: Test, options: HeldOptions = {}): Promise<Held> {
     directory: home,
     data,
     control,
-    connect: () => oracledb.getConnection({ user: 'app', password: 'app', connectString }),
+    databasePort,
+    connect: (port = shimPort) =>
+      oracledb.getConnection({ user: 'app', password: 'app', connectString: `127.0.0.1:${port}/orders` }),
     detach: async () => {
       await callControl(shimContract, { path: socket }, 'detach', {});
       await proxy.printed(/"held"/);

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { held } from './held.js';
-import { logOf, rejection } from './parts.js';
+import { logOf, portOf, rejection } from './parts.js';
 
 /** What a DBA does about a hold, with a real driver whose session it is. */
 
@@ -113,3 +113,15 @@ t.test(
     t.match(await rejection(connection.commit()), { code: /NJS-500|DPI-1010|NJS-003/ });
   },
 );
+
+t.test('sessions that are held count: their places are theirs when they come back', async (t) => {
+  const stage = await held(t, { proxy: ['--sessions-max', '1'] });
+  const connection = await stage.connect();
+  await stage.detach();
+  const other = stage.otherShim('another');
+  await other.printed(/"bound"/);
+  t.match(await rejection(stage.connect(await portOf(other))), { code: 'NJS-511', message: /ORA-12516/ });
+  await stage.attach();
+  t.same((await connection.execute('SELECT 1 FROM dual')).rows, [[1]]);
+  await connection.close();
+});

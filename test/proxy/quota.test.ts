@@ -8,19 +8,19 @@ t.test(
   async (t) => {
     const quota = new Quota({ ...many, sessionsMax: 3, sessionsPerWorkloadMax: 2 });
     const [first, second] = [quota.open('a'), quota.open('a')];
-    t.same([first.full, second.full], [undefined, undefined]);
+    t.same([first.refused, second.refused], [undefined, undefined]);
     const third = quota.open('a');
-    t.equal(third.full, 'more than 2 sessions of a');
+    t.match(third.refused, { code: 'proxy-sessions', message: 'more than 2 sessions of a' });
     third.close();
     const other = quota.open('b');
-    t.equal(other.full, undefined, 'another workload has room');
+    t.equal(other.refused, undefined, 'another workload has room');
     const last = quota.open('b');
-    t.equal(last.full, 'more than 3 sessions at this proxy');
+    t.match(last.refused, { code: 'proxy-sessions', message: 'more than 3 sessions at this proxy' });
     last.close();
     first.close();
     first.close();
     t.equal(quota.sessions, 2, 'a place is given back once');
-    t.equal(quota.open('a').full, undefined);
+    t.equal(quota.open('a').refused, undefined);
   },
 );
 
@@ -35,4 +35,10 @@ t.test('of one user there may be so many sessions, whichever application they ar
   second.close();
   t.equal(quota.open('b').loggedIn('SHOP'), undefined);
   t.equal(first.loggedIn('SHOP'), undefined, 'who has gone is nobody');
+});
+
+t.test('when the proxy is being stopped there is no place for anybody', async (t) => {
+  const quota = new Quota(many);
+  quota.close();
+  t.match(quota.open('a').refused, { code: 'proxy-stopping', source: 'proxy' });
 });

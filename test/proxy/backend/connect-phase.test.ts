@@ -1,5 +1,6 @@
 import t from 'tap';
 import { type ConnectAction, ConnectPhase, type Settled } from '../../../proxy/backend/connect-phase.js';
+import { BackendError } from '../../../proxy/backend/errors.js';
 import { defaultBackendLimits } from '../../../proxy/backend/limits.js';
 
 const address = { host: 'db', port: 1521 };
@@ -276,4 +277,23 @@ t.test('each state has its own error when time runs out or the database goes', a
   const gone = answering().databaseEnded();
   t.equal(codeOf(gone), 'database-closed-early');
   t.match(answer(gone).toString('latin1'), /\(ERR=12537\)/);
+});
+
+t.test('a driver that is not let in gets a REFUSE when its CONNECT is whole, and nothing is dialed', async (t) => {
+  for (const [code, number] of [
+    ['proxy-sessions', 12516],
+    ['proxy-stopping', 12528],
+  ] as const) {
+    const refused = new BackendError(code, 'no');
+    const phase = new ConnectPhase({ addresses: [address], limits: defaultBackendLimits, refused });
+    const bytes = connect(descriptor, false);
+    t.strictSame(phase.fromDriver(bytes.subarray(0, -1)), [], 'it has not said yet where it wants to go');
+    const actions = phase.fromDriver(bytes.subarray(-1));
+    t.strictSame(kinds(actions), ['answer', 'fail']);
+    t.match(answer(actions).toString('latin1'), new RegExp(`\\(ERR=${number}\\)`));
+    t.equal(codeOf(actions), code);
+    const encrypted = new ConnectPhase({ addresses: [address], limits: defaultBackendLimits, refused });
+    const hello = Buffer.from([0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]);
+    t.strictSame(kinds(encrypted.fromDriver(hello)), ['fail'], 'one that speaks TLS understands no REFUSE');
+  }
 });
