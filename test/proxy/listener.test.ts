@@ -1,9 +1,17 @@
 import { once } from 'node:events';
 import { copyFileSync } from 'node:fs';
+import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
 import t, { type Test } from 'tap';
-import { decodeRejected, decodeResume, encodeResume, type Rejected, type Resume } from '../../shim/link/index.js';
+import {
+  decodeRejected,
+  decodeResume,
+  encodeResume,
+  frameTypes,
+  type Rejected,
+  type Resume,
+} from '../../shim/link/index.js';
 import { Keyring } from '../../shim/program/keyring.js';
 import { clientTls, type Security } from '../../shim/program/security.js';
 import { makeKeys, type TestKeys } from '../shim/program/certificates.js';
@@ -115,6 +123,55 @@ t.test('a key without the token takes no workload over, neither a bound nor a he
   t.match(await say(proxy, key, stolen(app, wrong)), { verdict: 'not-authorised' });
   t.match(await say(proxy, key, stolen(app, none)), { verdict: 'stale-epoch' });
   t.match(await app.dialer.attach(), { epoch: 2, streams: 1 }, 'the shim has both');
+});
+
+t.test('who has proved himself has a time to say his RESUME, and says nothing before it', async (t) => {
+  const keys = await makeKeys(t, 'proxy', 'workload:orders');
+  const linkLimits = { handshakeMs: 200, controlBytesMax: 1_000, frameBytesMax: 500 };
+  const proxy = await new Gate({ security: keys.security('proxy'), linkLimits }).start();
+  t.teardown(() => proxy.stop());
+  const key = keys.security('workload:orders');
+  const startedMs = performance.now();
+  t.equal(await say(proxy, key, Buffer.alloc(0)), undefined);
+  t.ok(performance.now() - startedMs >= linkLimits.handshakeMs - 5, 'it had its time');
+  const frame = (type: number, length: number) => {
+    const header = Buffer.alloc(24);
+    header.writeUInt32BE(type * 2 ** 24 + length);
+    return header;
+  };
+  for (const [what, bytes] of [
+    ['a RESUME that is too long', frame(frameTypes.resume, linkLimits.controlBytesMax + 1)],
+    ['DATA', Buffer.concat([frame(frameTypes.data, 1), Buffer.from('x')])],
+    ['DATA that is too long', frame(frameTypes.data, linkLimits.frameBytesMax + 1)],
+    ['another control frame', frame(frameTypes.goodbye, 0)],
+  ] as const) {
+    const atMs = performance.now();
+    t.equal(await say(proxy, key, bytes), undefined, what);
+    t.ok(performance.now() - atMs < linkLimits.handshakeMs, `${what} ends the connection at once`);
+  }
+  t.equal(proxy.registry.workloads.length, 0);
+});
+
+t.test('links in their TLS handshake have limits, in all and of one address; a bound one goes on', async (t) => {
+  const keys = await makeKeys(t, 'proxy', 'workload:orders');
+  const limits = { handshakesMax: 3, handshakesPerAddressMax: 2 };
+  const proxy = await new Gate({ security: keys.security('proxy'), limits }).start();
+  t.teardown(() => proxy.stop());
+  const app = await shim(t, proxy, keys.security('workload:orders'));
+  await app.dialer.attach();
+  const silent = (localAddress: string) =>
+    net.connect({ port: proxy.port, host: '127.0.0.1', localAddress }).on('error', () => undefined);
+  const closed = (socket: net.Socket) => new Promise((resolve) => socket.once('close', resolve));
+  const idle = [silent('127.0.0.2'), silent('127.0.0.2')];
+  await Promise.all(idle.map((socket) => once(socket, 'connect')));
+  await closed(silent('127.0.0.2'));
+  const third = silent('127.0.0.3');
+  await once(third, 'connect');
+  await closed(silent('127.0.0.4'));
+  t.equal(app.dialer.state.kind, 'bound');
+  for (const socket of [...idle, third]) socket.destroy();
+  app.cut();
+  await until(() => app.dialer.epoch === 2);
 });
 
 t.test('rotation: a bound link stays, a new one uses the new certificates, the former key is refused', async (t) => {
