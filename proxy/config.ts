@@ -73,6 +73,7 @@ export const proxyOptions = {
     '50000',
     'the same of one database user; one more ends at its login',
   ),
+  'binds-per-second': option(count(1, 100_000), '500', 'most applications that bind in a second; others are told when'),
   'memory-workload': option(size(), '64MiB', 'most bytes kept of one application and direction'),
   'memory-process': option(size(), '512MiB', 'most bytes kept of all applications and one direction'),
   'dial-timeout': option(

@@ -2,8 +2,6 @@
 export interface ProxyLimits {
   /** Workloads bound or held at one time. One more is told to try later. */
   readonly workloadsMax: number;
-  /** Of these, lives of one workload: each start of its shim is one, and one that does not come back is held for a while. */
-  readonly instancesPerWorkloadMax: number;
   /** Connections in their TLS handshake, and as many that have not said their RESUME. One more is closed at once. */
   readonly handshakesMax: number;
   /** Connections of one address in their TLS handshake, so that one host cannot keep all others out. */
@@ -13,7 +11,13 @@ export interface ProxyLimits {
   readonly sessionsPerWorkloadMax: number;
   /** One more is ended at its login: who it is is not known before. */
   readonly sessionsPerUserMax: number;
-  /** How long a shim is told to wait before it tries again. */
+  /** How fast workloads may bind; see admission.ts for these five. */
+  readonly bindsPerSecond: number;
+  readonly bindsAtOnce: number;
+  readonly streamsPerBind: number;
+  readonly appointmentsMax: number;
+  readonly appointmentMs: number;
+  /** How long a shim is told to wait before it tries again, where nobody can say when there will be room. */
   readonly tryLaterMs: number;
   /** Ended workloads remembered, so that a late shim learns why. The oldest is forgotten first. */
   readonly epitaphsMax: number;
@@ -31,12 +35,16 @@ export interface ProxyLimits {
 
 export const defaultProxyLimits: ProxyLimits = {
   workloadsMax: 4096,
-  instancesPerWorkloadMax: 1024,
   handshakesMax: 1024,
   handshakesPerAddressMax: 256,
   sessionsMax: 50_000,
   sessionsPerWorkloadMax: 10_000,
   sessionsPerUserMax: 50_000,
+  bindsPerSecond: 500,
+  bindsAtOnce: 100,
+  streamsPerBind: 100,
+  appointmentsMax: 10_000,
+  appointmentMs: 10_000,
   tryLaterMs: 1_000,
   epitaphsMax: 10_000,
   workloadBytesMax: 64 * 1024 * 1024,

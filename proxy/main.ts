@@ -50,12 +50,13 @@ await runProgram({
     const limits = {
       ...defaultProxyLimits,
       workloadsMax: settings.workloadsMax,
-      instancesPerWorkloadMax: settings.instancesPerWorkload,
       handshakesMax: settings.handshakesMax,
       handshakesPerAddressMax: settings.handshakesPerAddress,
       sessionsMax: settings.sessionsMax,
       sessionsPerWorkloadMax: settings.sessionsPerWorkload,
       sessionsPerUserMax: settings.sessionsPerUser,
+      bindsPerSecond: settings.bindsPerSecond,
+      bindsAtOnce: Math.ceil(settings.bindsPerSecond / 5),
       workloadBytesMax: settings.memoryWorkload,
       processBytesMax: settings.memoryProcess,
     };

@@ -13,6 +13,7 @@ import {
 } from '../shim/link/index.js';
 import { LinkSocket, systemClock, type Wire } from '../shim/link/socket.js';
 import type { Peer } from '../shim/program/identity.js';
+import { Admission } from './admission.js';
 import type { ProxyLimits } from './limits.js';
 import type { Refusal, Registry } from './registry.js';
 import type { Workload } from './workload.js';
@@ -29,10 +30,12 @@ export interface ReceptionOptions {
 /** Brings every connection that comes in to its workload, or sends it away. */
 export class Reception {
   readonly #options: ReceptionOptions;
+  readonly #admission: Admission;
   #handshakes = 0;
 
   constructor(options: ReceptionOptions) {
     this.#options = options;
+    this.#admission = new Admission(options.limits);
   }
 
   /**
@@ -65,7 +68,10 @@ export class Reception {
           throw new LinkError('link-unexpected-frame', `control frame ${type} before RESUME`);
         shaken();
         const resume = readResume(payload);
-        const answer = 'verdict' in resume ? resume : registry.bind(resume, link, { address, peer });
+        const answer =
+          'verdict' in resume
+            ? resume
+            : (this.#tooMany(resume, clock.now()) ?? registry.bind(resume, link, { address, peer }));
         if ('verdict' in answer) this.#reject(link, answer, address);
         else workload = answer;
       } else if (type === frameTypes.confirm) workload.confirm(link, decodeConfirm(payload));
@@ -83,10 +89,24 @@ export class Reception {
     const link: LinkSocket = new LinkSocket(wire, linkLimits, { control, cut }, clock);
   }
 
-  #reject(link: LinkSocket, refusal: Refusal, address: string): void {
-    this.#options.log.warn({ code: `refused-${refusal.verdict}`, why: refusal.reason, address }, 'a link was refused');
-    const retryAfterMs = refusal.verdict === 'try-later' ? this.#options.limits.tryLaterMs : 0;
-    link.closeAfter(encodeRejected({ version: protocolVersion, ...refusal, retryAfterMs }));
+  /** All come back at once: who must wait, and until when. */
+  #tooMany({ workload, instance, streams }: Resume, nowMs: number): (Refusal & { retryAfterMs: number }) | undefined {
+    const isFirst = this.#admission.appointments === 0;
+    const waitMs = this.#admission.ask(`${workload}\n${instance}`, streams.length, nowMs);
+    if (waitMs === 0) return undefined;
+    const { log, limits } = this.#options;
+    if (isFirst) log.warn({ bindsPerSecond: limits.bindsPerSecond }, 'many links at once: they are told when to come');
+    return { verdict: 'try-later', reason: 'many links at once', retryAfterMs: Math.ceil(waitMs) };
+  }
+
+  #reject(link: LinkSocket, refusal: Refusal & { readonly retryAfterMs?: number }, address: string): void {
+    const { verdict, reason, retryAfterMs } = refusal;
+    const { log, limits } = this.#options;
+    // A thousand of those with an appointment would be a thousand lines.
+    const level = retryAfterMs === undefined ? 'warn' : 'debug';
+    log[level]({ code: `refused-${verdict}`, why: reason, address, retryAfterMs }, 'a link was refused');
+    const waitMs = verdict === 'try-later' ? (retryAfterMs ?? limits.tryLaterMs) : 0;
+    link.closeAfter(encodeRejected({ version: protocolVersion, verdict, reason, retryAfterMs: waitMs }));
   }
 }
 

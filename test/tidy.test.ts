@@ -55,7 +55,7 @@ t.test('imports run one way', async (t) => {
 const core = [
   /^shim\/link\/(?!socket\.ts)/,
   /^proxy\/(tns|ttc|track)\//,
-  /^proxy\/(hold|memory|ledger|quota)\.ts$/,
+  /^proxy\/(admission|hold|memory|ledger|quota)\.ts$/,
   /^proxy\/policy\//,
   /^proxy\/audit\/(entry|subject)\.ts$/,
   /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,

@@ -7,6 +7,8 @@ export class Relay {
   /** Bytes, of both directions, that pass before the next cut. */
   bytesUntilCut = Number.POSITIVE_INFINITY;
   cuts = 0;
+  /** Like a switch that boots: whoever comes is cut off at once. */
+  isDown = false;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   /** Says how many bytes pass after a cut until the next. */
@@ -18,17 +20,30 @@ export class Relay {
     this.#next = next;
   }
 
-  /** @param next bytes until the next cut, asked for after each; left out, nothing is cut by itself */
-  static async open(target: string, next: () => number = () => Number.POSITIVE_INFINITY): Promise<Relay> {
+  /**
+   * @param next bytes until the next cut, asked for after each; left out, nothing is cut by itself
+   * @param from address that the next connection seems to come from; left out, all come from one
+   */
+  static async open(
+    target: string,
+    next: () => number = () => Number.POSITIVE_INFINITY,
+    from: () => string | undefined = () => undefined,
+  ): Promise<Relay> {
     const [host, port] = target.split(':');
     const at = await freePort('127.0.0.1');
     const server = createServer((near) => {
-      const far = connect({ host: host ?? '', port: Number(port) });
+      if (relay.isDown) {
+        near.resetAndDestroy();
+        return;
+      }
+      const localAddress = from();
+      const options = { host: host ?? '', port: Number(port) };
+      const far = connect(localAddress === undefined ? options : { ...options, localAddress });
       relay.#pass(near, far);
       relay.#pass(far, near);
     });
     const relay = new Relay(server, `127.0.0.1:${at}`, next);
-    await new Promise<void>((resolve) => server.listen(at, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(at, '127.0.0.1', 4_096, resolve));
     return relay;
   }
 
