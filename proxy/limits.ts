@@ -2,6 +2,8 @@
 export interface ProxyLimits {
   /** Workloads bound or held at one time. One more is told to try later. */
   readonly workloadsMax: number;
+  /** Of these, lives of one workload: each start of its shim is one, and one that does not come back is held for a while. */
+  readonly instancesPerWorkloadMax: number;
   /** Connections in their TLS handshake, and as many that have not said their RESUME. One more is closed at once. */
   readonly handshakesMax: number;
   /** Connections of one address in their TLS handshake, so that one host cannot keep all others out. */
@@ -35,6 +37,7 @@ export interface ProxyLimits {
 
 export const defaultProxyLimits: ProxyLimits = {
   workloadsMax: 4096,
+  instancesPerWorkloadMax: 1024,
   handshakesMax: 1024,
   handshakesPerAddressMax: 256,
   sessionsMax: 50_000,

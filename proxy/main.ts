@@ -50,6 +50,7 @@ await runProgram({
     const limits = {
       ...defaultProxyLimits,
       workloadsMax: settings.workloadsMax,
+      instancesPerWorkloadMax: settings.instancesPerWorkload,
       handshakesMax: settings.handshakesMax,
       handshakesPerAddressMax: settings.handshakesPerAddress,
       sessionsMax: settings.sessionsMax,

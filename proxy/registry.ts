@@ -216,13 +216,18 @@ export class Registry {
   }
 
   #mayBind(resume: Resume, key: string): Refusal | undefined {
-    const { workloadsMax } = this.#options.limits;
+    const { workloadsMax, instancesPerWorkloadMax } = this.#options.limits;
     if (!this.#workloads.has(key)) {
       const epitaph = this.#epitaphs.get(key);
       if (epitaph !== undefined) return epitaph;
       if (resume.epoch > 0) return { verdict: 'unknown-workload', reason: 'this workload is not held here' };
       if (this.#workloads.size >= workloadsMax) {
         return { verdict: 'try-later', reason: `limit of ${workloadsMax} workloads reached` };
+      }
+      const instances = this.workloads.filter(({ name }) => name === resume.workload).length;
+      if (instances >= instancesPerWorkloadMax) {
+        const reason = `limit of ${instancesPerWorkloadMax} instances of ${resume.workload} reached`;
+        return { verdict: 'try-later', reason };
       }
       if (this.#options.audit.refusesNew) {
         return { verdict: 'try-later', reason: 'the audit log of the proxy cannot be written' };

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { loadYaml } from '../../shim/program/config.js';
@@ -37,11 +37,13 @@ export type StoredWorkload = z.infer<typeof stored>;
  */
 export class Store {
   readonly #root: string;
+  readonly #uid: number | undefined;
 
-  constructor(root: string) {
+  /** @param uid who must own the directories */
+  constructor(root: string, uid = process.getuid?.()) {
+    this.#uid = uid;
     this.#root = join(resolve(root), 'workloads');
-    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
-    chmodSync(this.#root, 0o700);
+    makePrivate(this.#root, uid);
   }
 
   /** @returns undefined when there is no such workload */
@@ -87,7 +89,8 @@ export class Store {
 
   openMove(name: string, move: string): string {
     const directory = this.moveDirectory(name, move);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // Also those above it: whoever opened one since the agent started would see the image that is about to be written.
+    for (const each of [this.#root, this.directory(name), directory]) makePrivate(each, this.#uid);
     return directory;
   }
 
@@ -118,6 +121,14 @@ export class Store {
     writeFileSync(`${file}.new`, content, { mode: 0o600 });
     renameSync(`${file}.new`, file);
   }
+}
+
+/** Makes a directory that only this user can look into. Throws when it belongs to another one, who could open it again. */
+function makePrivate(directory: string, owner: number | undefined): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const { uid } = statSync(directory);
+  if (uid !== owner) throw new Error(`${directory} belongs to another user (id ${uid})`);
+  chmodSync(directory, 0o700);
 }
 
 export type WorkloadLife = 'running' | 'frozen' | 'ended';

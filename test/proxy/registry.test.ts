@@ -297,6 +297,19 @@ t.test('a workload beyond the limit is told to try later, and binds when there i
   t.match(await attaching, { epoch: 1 });
 });
 
+t.test('instances of one workload have a limit of their own: whoever has its key cannot keep others out', async (t) => {
+  const proxy = await gate(t, { limits: { instancesPerWorkloadMax: 1, tryLaterMs: 10 } });
+  const first = await new TestShim(proxy, { workload: 'one' }).start();
+  await first.dialer.attach();
+  const again = await shim(t, proxy, { workload: 'one' });
+  const attaching = again.dialer.attach();
+  await until(() => again.dialer.state.kind === 'waiting');
+  const other = await shim(t, proxy, { workload: 'two' });
+  t.match(await other.dialer.attach(), { epoch: 1 });
+  await first.stop();
+  t.match(await attaching, { epoch: 1 });
+});
+
 t.test('links beyond the limit of unfinished handshakes are closed, and one that never finishes is too', async (t) => {
   const proxy = await gate(t, { limits: { handshakesMax: 1 }, linkLimits: { handshakeMs: 50 } });
   const idle = net.connect(proxy.port, '127.0.0.1');

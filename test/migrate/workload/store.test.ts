@@ -1,4 +1,4 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { processState } from '../../../migrate/workload/process.js';
@@ -24,6 +24,22 @@ t.test('a workload is read as it was written, and only its owner may look', asyn
   t.equal(store.read('other'), undefined);
   t.equal(statSync(join(root, 'workloads')).mode & 0o777, 0o700);
   t.equal(statSync(store.directory('orders')).mode & 0o777, 0o700);
+});
+
+t.test('where an image is written only its owner may look, whatever was done to the directories before', async (t) => {
+  const root = t.testdir();
+  const store = new Store(root);
+  store.create('orders');
+  store.openMove('orders', 'm1');
+  const above = [join(root, 'workloads'), store.directory('orders'), store.moveDirectory('orders', 'm1')];
+  for (const directory of above) chmodSync(directory, 0o755);
+  store.openMove('orders', 'm1');
+  for (const directory of above) t.equal(statSync(directory).mode & 0o777, 0o700, directory);
+});
+
+t.test('a directory of another user is refused: he could open it', async (t) => {
+  const me = process.getuid?.() ?? 0;
+  t.throws(() => new Store(t.testdir(), me + 1), { message: /belongs to another user \(id \d+\)/ });
 });
 
 t.test('a new workload finds nothing of an old one of the same name', async (t) => {
