@@ -55,12 +55,12 @@ export class LinkListener {
     this.#reception.greet(socket, socket.remoteAddress ?? '', peerOf(socket, this.#options.security));
   }
 
-  #turnedAway({ address, why, cause }: TurnedAway): void {
+  #turnedAway({ why, cause, ...event }: TurnedAway): void {
     const fields =
       cause === undefined
         ? { code: 'too-many-handshakes', why }
         : { code: 'link-tls', why: `TLS failed (${why}): do both ends use the same secret, or certificates?` };
-    this.#options.log.warn({ ...fields, address }, 'a link broke in its handshake');
+    this.#options.log.warn({ ...fields, ...event }, 'a link broke in its handshake');
   }
 }
 

@@ -1,9 +1,10 @@
 import { ConfigError, option } from '../../shim/program/config.js';
 import { type Identity, parseIdentity } from '../../shim/program/identity.js';
+import { warnDays } from '../../shim/program/keyring.js';
 import { defineCommand, defineGroup } from '../../shim/program/run.js';
 import { choice, count, flag, path } from '../../shim/program/values.js';
 import type { KeyDirectory, KeyFile, RotationStep } from '../keys/directory.js';
-import { certificateDays, certificateDaysMax, warnDays } from '../keys/limits.js';
+import { certificateDays, certificateDaysMax } from '../keys/limits.js';
 import { type Column, printJson, printTable } from '../output.js';
 
 const options = {

@@ -5,7 +5,5 @@ export const certificateDays = 365;
 export const certificateDaysMax = 3650;
 /** Certificates begin this long ago, for hosts whose clocks are behind. */
 export const clockSkewMsMax = 5 * 60_000;
-/** `show` warns of certificates that have fewer days left. */
-export const warnDays = 30;
 /** Files of one key directory that are looked at. */
 export const filesMax = 10_000;

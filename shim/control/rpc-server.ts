@@ -88,8 +88,8 @@ export async function serveControl<V extends Verbs>(
   const guard =
     'path' in listen
       ? undefined
-      : guardServer(ipc.server, listen.security, newcomers, ({ address, why }) =>
-          options.log?.warn({ code: 'not-authorised', address, why }, 'a caller was not let in'),
+      : guardServer(ipc.server, listen.security, newcomers, ({ cause: _cause, ...event }) =>
+          options.log?.warn({ code: 'not-authorised', ...event }, 'a caller was not let in'),
         );
   ipc.server.on(security === undefined ? 'connection' : 'secureConnection', (socket) => callers.add(socket));
   let closing: Promise<void> | undefined;

@@ -22,7 +22,13 @@ export interface TurnedAway {
   readonly why: string;
   /** Of TLS; undefined when there were too many. */
   readonly cause?: Error;
+  /** How many before this one were not reported. */
+  readonly unreported?: number;
 }
+
+/** Reports in a minute: who has no key must not be able to fill the disk under the log. */
+export const reportsPerMinuteMax = 60;
+const minuteMs = 60_000;
 
 /**
  * Stands before a TLS server (one made with `serverTls`, which has its listeners): counts those who have not proved yet who
@@ -36,10 +42,12 @@ export function guardServer(
   server: Server,
   security: Security,
   limits: GuardLimits,
-  turnedAway: (event: TurnedAway) => void,
+  report: (event: TurnedAway) => void,
+  nowMs: () => number = () => performance.now(),
 ): Guard {
   if (!(server instanceof tls.Server)) return { close: () => undefined };
   const newcomers = new Newcomers(limits);
+  const turnedAway = sparingly(report, nowMs);
   const renew = renewal(server, security);
   const listeners = server.listeners('connection') as ((this: Server, socket: Socket) => void)[];
   server.removeAllListeners('connection');
@@ -62,6 +70,25 @@ export function guardServer(
     socket.destroy();
   });
   return { close: () => newcomers.close() };
+}
+
+function sparingly(report: (event: TurnedAway) => void, nowMs: () => number): (event: TurnedAway) => void {
+  let sinceMs = nowMs();
+  let reported = 0;
+  let unreported = 0;
+  return (event) => {
+    if (nowMs() - sinceMs >= minuteMs) {
+      sinceMs = nowMs();
+      reported = 0;
+    }
+    if (reported >= reportsPerMinuteMax) {
+      unreported += 1;
+      return;
+    }
+    reported += 1;
+    report(unreported === 0 ? event : { ...event, unreported });
+    unreported = 0;
+  };
 }
 
 class Newcomers {

@@ -19,9 +19,14 @@ export interface Material {
   readonly key: string;
   readonly ca: string;
   readonly identity: Identity;
+  readonly expiresMs: number;
   /** Certificate, key and authorities made ready for TLS 1.3. */
   readonly context: tls.SecureContext;
 }
+
+/** A certificate with less time left is worth a line in the log, once a day. */
+export const warnDays = 30;
+const dayMs = 86_400_000;
 
 export const tls13 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
 
@@ -38,36 +43,50 @@ export class Keyring {
   readonly #own: Identity | undefined;
   readonly #log: Logger | undefined;
   #material: Material;
+  readonly #nowMs: () => number;
   /** Of the files when they were last read. */
   #seen: string;
+  #warnedMs = Number.NEGATIVE_INFINITY;
 
   /**
    * @param own who the certificate must be of; undefined takes any
+   * @param nowMs time of the day
    * @throws {ConfigError} bad-option, when the files cannot be used
    */
-  constructor(files: KeyFiles, own?: Identity, log?: Logger) {
+  constructor(files: KeyFiles, own?: Identity, log?: Logger, nowMs: () => number = Date.now) {
     this.#files = files;
     this.#own = own;
     this.#log = log;
+    this.#nowMs = nowMs;
     this.#seen = lookAt(files);
     this.#material = load(files, own);
+    this.#warn();
   }
 
   /** Reads the files again if they have changed since. */
   current(): Material {
     const now = lookAt(this.#files);
-    if (now === this.#seen) return this.#material;
-    this.#seen = now;
+    if (now !== this.#seen) this.#reload(now);
+    this.#warn();
+    return this.#material;
+  }
+
+  #reload(seen: string): void {
+    this.#seen = seen;
     try {
       this.#material = load(this.#files, this.#own);
       this.#log?.info(describe(this.#material), 'new certificate taken up');
     } catch (err) {
-      this.#log?.warn(
-        { err, ...describe(this.#material) },
-        'changed certificate files cannot be used, the former go on',
-      );
+      const fields = { err, ...describe(this.#material) };
+      this.#log?.warn(fields, 'changed certificate files cannot be used, the former go on');
     }
-    return this.#material;
+  }
+
+  #warn(): void {
+    const nowMs = this.#nowMs();
+    if (this.#material.expiresMs - nowMs > warnDays * dayMs || nowMs - this.#warnedMs < dayMs) return;
+    this.#warnedMs = nowMs;
+    this.#log?.warn(describe(this.#material), 'the certificate ends soon');
   }
 }
 
@@ -103,11 +122,11 @@ function load(files: KeyFiles, own: Identity | undefined): Material {
     const message = `--tls-cert: ${files.cert} is the certificate of ${identityText(identity)}, not of ${identityText(own)}`;
     throw new ConfigError('bad-option', message);
   }
-  return { cert, key, ca, identity, context };
+  return { cert, key, ca, identity, context, expiresMs: Date.parse(certificate.validTo) };
 }
 
-function describe({ cert, identity }: Material): Record<string, string> {
-  return { identity: identityText(identity), expires: new Date(new X509Certificate(cert).validTo).toISOString() };
+function describe({ expiresMs, identity }: Material): Record<string, string> {
+  return { identity: identityText(identity), expires: new Date(expiresMs).toISOString() };
 }
 
 /** @throws {ConfigError} bad-option, when others than owner and group may read it */

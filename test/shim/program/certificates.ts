@@ -42,7 +42,7 @@ export async function makeKeys(t: Test, ...who: readonly string[]): Promise<Test
   const made = new TestKeys();
   t.teardown(() => rmSync(made.directory, { recursive: true }));
   await made.keys.init();
-  await made.keys.issue(who.map(identity), 30, false);
+  await made.keys.issue(who.map(identity), 90, false);
   return made;
 }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import tls from 'node:tls';
 import t, { type Test } from 'tap';
-import { type GuardLimits, guardServer, type TurnedAway } from '../../../shim/program/guard.js';
+import { type GuardLimits, guardServer, reportsPerMinuteMax, type TurnedAway } from '../../../shim/program/guard.js';
 import { clientTls, type Security, serverTls } from '../../../shim/program/security.js';
 import { makeKeys } from './certificates.js';
 
@@ -19,13 +19,18 @@ interface Guarded {
   connections(): Promise<number>;
 }
 
-async function guarded(t: Test, limits: GuardLimits, handshakeTimeout = 60_000): Promise<Guarded> {
+async function guarded(
+  t: Test,
+  limits: GuardLimits,
+  handshakeTimeout = 60_000,
+  nowMs = () => performance.now(),
+): Promise<Guarded> {
   const server = tls.createServer({ ...serverTls(secret, 'link'), handshakeTimeout }, (socket) => {
     socket.on('error', () => undefined);
     socket.write('hello');
   });
   const events: TurnedAway[] = [];
-  const guard = guardServer(server, secret, limits, (event) => events.push(event));
+  const guard = guardServer(server, secret, limits, (event) => events.push(event), nowMs);
   await once(server.listen(0, '0.0.0.0'), 'listening');
   const { port } = server.address() as AddressInfo;
   const open: Socket[] = [];
@@ -102,6 +107,19 @@ t.test('what is no TLS is closed at its first bytes, however much follows', asyn
   await closed(socket);
   while ((await connections()) > 0) await new Promise((resolve) => setImmediate(resolve));
   t.match(events, [{ why: /wrong version number|packet length too long|http request/ }]);
+});
+
+t.test('reports have a limit, and the next one tells how many were left out', async (t) => {
+  let nowMs = 0;
+  const { silent, events } = await guarded(t, { newcomersMax: 0, newcomersPerAddressMax: 0 }, 60_000, () => nowMs);
+  const knock = async () => closed(await silent());
+  for (let count = 0; count < reportsPerMinuteMax + 5; count++) await knock();
+  t.equal(events.length, reportsPerMinuteMax);
+  nowMs = 60_000;
+  await knock();
+  t.match(events.at(-1), { unreported: 5, address: '127.0.0.1' });
+  await knock();
+  t.equal(events.at(-1)?.unreported, undefined);
 });
 
 t.test('a certificate that is not taken is named with its reason', async (t) => {

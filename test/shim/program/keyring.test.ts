@@ -61,6 +61,24 @@ t.test('files that are gone or do not fit change nothing: the former go on, and 
   t.not(ring.current(), first, 'files that are whole again are taken');
 });
 
+t.test('a certificate that ends soon is worth one line a day', async (t) => {
+  const keys = await makeKeys(t, 'proxy');
+  const { lines, log } = logLines();
+  const file = keys.file('proxy');
+  const start = Date.now();
+  let days = 0;
+  const files = { cert: file, key: file, ca: keys.ca };
+  const ring = new Keyring(files, undefined, log, () => start + days * 86_400_000);
+  const linesAfter = (day: number) => {
+    days = day;
+    ring.current();
+    ring.current();
+    return lines.length;
+  };
+  t.same([0, 59, 61, 61.5, 62.1, 91].map(linesAfter), [0, 0, 1, 1, 2, 3]);
+  t.match(lines[0], { level: 40, msg: 'the certificate ends soon', identity: 'proxy', expires: /^\d{4}-/ });
+});
+
 t.test("a certificate that names no role, or is somebody else's, is refused at the start", async (t) => {
   const keys = await makeKeys(t, 'agent:node-a');
   const file = keys.file('agent:node-a');
