@@ -8,7 +8,14 @@ import { versions } from './versions.js';
 /** What is done with every driver: `cut` and `move` are one program, and what happens around it differs. */
 const plain = ['connect', 'transactions', 'query', 'array', 'errors', 'cut', 'move'] as const;
 const everywhere = [...plain, 'pool'] as const;
-export type ProgramName = (typeof everywhere)[number] | 'orm' | 'move-criu' | 'hikari' | 'ucp';
+export type ProgramName =
+  | (typeof everywhere)[number]
+  | 'orm'
+  | 'move-criu'
+  | 'hikari'
+  | 'hikari-move'
+  | 'ucp'
+  | 'ucp-move';
 
 /** The command that runs a program of a driver; the program's own arguments come behind. */
 export type Command = (program: ProgramName) => CommandLine;
@@ -97,7 +104,7 @@ function jdbc(name: string, version: string, artifacts: readonly Artifact[]): Dr
   return {
     name,
     version,
-    programs: [...plain, 'hikari', 'ucp', 'move-criu'],
+    programs: [...plain, 'hikari', 'hikari-move', 'ucp', 'ucp-move', 'move-criu'],
     calledBy: /jdbcthin/,
     async prepare() {
       const wanted = [artifacts, readFileSync(javaProgram, 'utf8')];

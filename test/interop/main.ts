@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 import { findCriu } from '../../fixtures/lab/criu.js';
 import { openWorld, type WorldOptions } from '../../fixtures/lab/world.js';
+import { personalityNames } from '../../fixtures/oracle/wire/personality.js';
 import { printJson, printTable } from '../../migrate/output.js';
 import { ConfigError, option, optional } from '../../shim/program/config.js';
 import { errorText } from '../../shim/program/errors.js';
 import { runProgram } from '../../shim/program/run.js';
-import { flag, list, name } from '../../shim/program/values.js';
+import { choice, flag, list, name } from '../../shim/program/values.js';
 import { Witness } from '../e2e/witness.js';
 import { type Driver, drivers } from './drivers.js';
 import { columns, isFailed, type Row, shownRow } from './rows.js';
@@ -21,10 +22,12 @@ await runProgram({
   options: {
     driver: optional(list(name()), `only these: ${drivers.map((driver) => driver.name).join(', ')}`),
     program: optional(list(name()), 'only these programs'),
+    personality: option(choice(...personalityNames), '23ai', 'the release that the database is'),
     json: option(flag(), 'false', 'print one JSON object on stdout'),
   },
   examples: [
     ['npm run test:interop', 'All drivers; what is not installed is downloaded into a cache directory of the user'],
+    ['npm run test:interop -- --personality 12.2', 'With a database of another release'],
     ['npm run --silent test:interop -- --json', 'For programs'],
     ['npm run --silent test:interop -- --driver ojdbc11 --program move', 'One program of one driver'],
   ],
@@ -33,7 +36,7 @@ await runProgram({
     const say = (text: string) => process.stderr.write(`${text}\n`);
     const onRow = (row: Row) => say(shownRow(row));
     const open = async (options: WorldOptions): Promise<Hall> => {
-      const world = await openWorld(options);
+      const world = await openWorld({ ...options, personality: settings.personality });
       onStop('world', () => world.close());
       const witness = await Witness.open(world.postgresUrl);
       onStop('witness', () => witness.close());
@@ -49,7 +52,8 @@ await runProgram({
     await Promise.all(Array.from({ length: lanes }, lane));
     const rows = wanted.flatMap((driver) => played.get(driver) ?? []);
     const failed = rows.filter((row) => isFailed(row, process.env));
-    if (settings.json) printJson({ verdict: failed.length === 0 ? 'ok' : 'failed', rows });
+    if (settings.json)
+      printJson({ verdict: failed.length === 0 ? 'ok' : 'failed', personality: settings.personality, rows });
     else printTable(columns, rows, 'no program was run');
     return failed.length === 0 && rows.length > 0 ? 0 : 1;
   },

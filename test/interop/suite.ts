@@ -17,6 +17,8 @@ export type Halls = Readonly<Record<World['mover'], Hall>>;
 const routes: Partial<Record<ProgramName, (job: Job, seen: Seen) => Promise<Played>>> = {
   cut: playCut,
   move: playMoved,
+  'hikari-move': playMoved,
+  'ucp-move': playMoved,
   'move-criu': playMoved,
 };
 
