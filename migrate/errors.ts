@@ -9,7 +9,6 @@ export type MoveErrorCode =
   | 'workload-ended'
   | 'move-in-progress'
   | 'unknown-move'
-  | 'not-held'
   // Who cannot be reached.
   | 'agent-unreachable'
   | 'proxy-unreachable'

@@ -2,7 +2,7 @@ import { proxyContract, type SessionRow, type WorkloadRow } from '../proxy/contr
 import type { ReplyOf, RequestOf } from '../shim/control/rpc.js';
 import { type ControlTarget, callControl } from '../shim/control/rpc-client.js';
 import type { Address } from '../shim/program/address.js';
-import { errorCode, errorText } from '../shim/program/errors.js';
+import { errorCode } from '../shim/program/errors.js';
 import type { Security } from '../shim/program/security.js';
 import { MoveError } from './errors.js';
 
@@ -15,6 +15,9 @@ export interface Life {
 type Verbs = (typeof proxyContract)['verbs'];
 /** The workload an operator decides about, and who decides. */
 export type Wanted = RequestOf<Verbs['pinHold']>;
+
+/** Codes that say nothing of what was asked; all others are the proxy's answer. */
+const aboutConnection = new Set(['unreachable', 'timeout', 'closed', 'not-authorised', 'wrong-contract', 'unknown']);
 
 /** What moves and operators ask of the proxy. */
 export class ProxyView {
@@ -54,7 +57,7 @@ export class ProxyView {
     return this.#call('noteMove', request);
   }
 
-  /** @throws {MoveError} unknown-workload, not-held, proxy-unreachable, not-authorised; the same for those that follow */
+  /** @throws {ControlError} unknown-workload, not-held, bad-request @throws {MoveError} proxy-unreachable, not-authorised; the same for those that follow */
   extendHold(request: RequestOf<Verbs['extendHold']>): Promise<ReplyOf<Verbs['extendHold']>> {
     return this.#call('extendHold', request);
   }
@@ -72,9 +75,10 @@ export class ProxyView {
     try {
       return await callControl(proxyContract, this.#target, verb, request);
     } catch (cause) {
-      const code = errorCode(cause);
-      if (code === 'unknown-workload' || code === 'not-held') throw new MoveError(code, errorText(cause), { cause });
-      throw MoveError.noAnswer('proxy-unreachable', 'the proxy', cause);
+      if (aboutConnection.has(errorCode(cause) ?? 'unknown')) {
+        throw MoveError.noAnswer('proxy-unreachable', 'the proxy', cause);
+      }
+      throw cause;
     }
   }
 }

@@ -132,7 +132,7 @@ export class Holds {
     const { state, actions } = stepHold(policy, before, event, now());
     entry.state = state;
     this.#arm(workload, entry);
-    if (event.kind === 'changed' && state.untilMs !== before.untilMs) {
+    if (event.kind === 'changed' && state.kind !== 'pinned' && state.untilMs !== before.untilMs) {
       const { name, instance } = workload;
       this.#options.log.info({ workload: name, instance, ...this.#facts(state) }, 'hold has another end');
     }

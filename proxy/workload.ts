@@ -66,8 +66,8 @@ export interface WorkloadOptions extends WorkloadParts {
 export interface WorkloadWatcher {
   /** While held: the database has said something, or ended the session, which may be doing something else now. */
   touched(workload: Workload, stream: StreamId): void;
-  /** The database has ended a session unasked, or the connection to it was lost. */
-  lost(workload: Workload, session: WorkloadSession, error: BackendError): void;
+  /** The database has ended a session unasked, the connection to it was lost, or an end of the link broke its rules. */
+  lost(workload: Workload, session: WorkloadSession, error: { readonly code: string; readonly message: string }): void;
 }
 
 interface Session {
@@ -210,7 +210,10 @@ export class Workload {
       peerEnded: (stream, code) => {
         const backend = this.#sessions.get(stream)?.backend;
         if (code === 'closed') backend?.end();
-        else backend?.destroy();
+        else {
+          if (broken.has(code)) this.#brokeRules(stream, code);
+          backend?.destroy();
+        }
       },
       room: (stream) => this.#sessions.get(stream)?.ledger.room(),
       freed: (stream, bytes) => this.#sessions.get(stream)?.ledger.freed(bytes),
@@ -269,10 +272,26 @@ export class Workload {
     this.#touched(stream);
   }
 
+  /** An end of the link did what it must never do: that ends the session, and is never silent. */
+  #brokeRules(stream: StreamId, code: EndCode): void {
+    const session = this.session(stream);
+    if (session === undefined) return;
+    const { user, sid, serial } = session.view.track.identity;
+    const transaction = session.view.track.transaction.kind;
+    this.#log.error(
+      { code, stream, user, sid, serial, transaction },
+      'session lost: the rules of the link were broken',
+    );
+    this.#options.watcher.lost(this, session, { code, message: 'the rules of the link were broken' });
+  }
+
   #touched(stream: StreamId): void {
     if (this.#state.kind === 'held') this.#options.watcher.touched(this, stream);
   }
 }
+
+/** How a stream ends when its bytes are not what they should be. */
+const broken: ReadonlySet<EndCode> = new Set(['gap', 'overlap', 'window-exceeded', 'ack-beyond-sent']);
 
 /** Nothing can be lost with it any more; it is kept until the shim has been told. */
 export function isOver({ view }: WorkloadSession): boolean {

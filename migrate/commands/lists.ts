@@ -84,6 +84,7 @@ function workloadState({ state, exitCode, moving }: WorkloadView): string {
 
 function linkState({ link }: WorkloadView): string {
   if (link === undefined) return '-';
+  if (link.state === 'held' && link.pinned) return 'held, pinned';
   if (link.expiresMs === undefined) return `${link.state} ${shownMs(link.sinceMs)}`;
   return `${link.state}, ${shownMs(link.expiresMs)} left`;
 }

@@ -1,4 +1,4 @@
-import type { Workload, WorkloadSession } from '../workload.js';
+import { isOver, type Workload, type WorkloadSession } from '../workload.js';
 import type { AuditEntry, AuditSession } from './entry.js';
 import { auditSessionsMax } from './limits.js';
 
@@ -8,8 +8,10 @@ export function subjectOf({ name, instance, epoch }: Workload): Pick<AuditEntry,
 }
 
 export function auditSessions(sessions: readonly WorkloadSession[]): Pick<AuditEntry, 'sessions' | 'sessionsTotal'> {
-  const named = sessions.slice(0, auditSessionsMax).map(auditSession);
-  return { sessions: named, ...(named.length < sessions.length ? { sessionsTotal: sessions.length } : {}) };
+  // Those that are over have had their own line.
+  const alive = sessions.filter((session) => !isOver(session));
+  const named = alive.slice(0, auditSessionsMax).map(auditSession);
+  return { sessions: named, ...(named.length < alive.length ? { sessionsTotal: alive.length } : {}) };
 }
 
 export function auditSession({ stream, view }: WorkloadSession): AuditSession {

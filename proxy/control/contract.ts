@@ -153,7 +153,10 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
   },
   /** `request` names this wish: granted once, however often it is asked for. */
   extendHold: {
-    request: wanted.extend({ byMs: z.number().int().min(1).max(extendMsMax), request: z.uuid() }),
+    request: wanted.extend({
+      byMs: z.number().int().min(1, 'not a time').max(extendMsMax, 'more than 30 days at a time'),
+      request: z.uuid(),
+    }),
     reply: decided,
   },
   pinHold: { request: wanted, reply: decided },

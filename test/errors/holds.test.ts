@@ -1,4 +1,5 @@
 import t from 'tap';
+import { reasonCharactersMax } from '../../proxy/limits.js';
 import { held } from './held.js';
 import { logOf, portOf, rejection } from './parts.js';
 
@@ -51,6 +52,12 @@ t.test('a hold is listed, extended, pinned, and its session goes on as if nothin
     stderr: /^holdfast hold: unknown-workload: the proxy has no workload nothing\n$/,
   });
   t.match(await stage.holdfast('hold', 'extend', 'orders'), { code: 2, stderr: /--by is missing/ });
+  t.match(await stage.holdfast('hold', 'extend', 'orders', '--by', '31d'), {
+    code: 1,
+    stderr: /^holdfast hold: bad-request: extendHold: byMs: more than 30 days at a time\n$/,
+  });
+  const long = 'x'.repeat(reasonCharactersMax + 1);
+  t.match(await stage.holdfast('hold', 'release', 'orders', '--reason', long), { code: 1, stderr: /bad-request.*why/ });
 
   await stage.attach();
   await connection.execute('INSERT INTO held VALUES (2)');
@@ -124,4 +131,31 @@ t.test('sessions that are held count: their places are theirs when they come bac
   await stage.attach();
   t.same((await connection.execute('SELECT 1 FROM dual')).rows, [[1]]);
   await connection.close();
+});
+
+t.test('whatever its sessions are doing, a released hold leaves none of them in the database', async (t) => {
+  const stage = await held(t);
+  const connections = [await stage.connect(), await stage.connect(), await stage.connect(), await stage.connect()];
+  const [idle, busy, calling, fetching] = connections;
+  await idle?.execute('SELECT 1 FROM dual');
+  await busy?.execute('CREATE TABLE held (id NUMBER)');
+  await busy?.execute('INSERT INTO held VALUES (1)');
+  const cursor = await fetching?.execute('SELECT LEVEL FROM dual CONNECT BY LEVEL <= 100000', [], { resultSet: true });
+  const call = rejection(calling?.execute('BEGIN DBMS_SESSION.SLEEP(60); END;') ?? Promise.resolve());
+  await stage.detach();
+  // A request that is on its way to the proxy, and an answer on its way to the driver, when the hold ends.
+  const fetch = rejection(cursor?.resultSet?.getRows(100_000) ?? Promise.resolve());
+  const direct = await stage.connect(stage.databasePort);
+  const count = async () => (await direct.execute<[number]>('SELECT COUNT(*) FROM v$session')).rows?.[0]?.[0] ?? 0;
+  const before = await count();
+  t.equal(before, 5);
+  t.match(await stage.holdfast('hold', 'release', 'orders'), { code: 0, stdout: /with 4 sessions/ });
+  const deadline = performance.now() + 10_000;
+  while ((await count()) > 1 && performance.now() < deadline);
+  t.equal(await count(), 1, 'this one alone');
+  t.same((await direct.execute('SELECT COUNT(*) FROM held')).rows, [[0]]);
+  t.match(JSON.parse((await stage.holdfast('sessions', '--json')).stdout), []);
+  t.match(await rejection(stage.attach() as Promise<unknown>), { code: 'refused-unknown-workload' });
+  for (const error of [await call, await fetch]) t.match(error, { code: 'NJS-500', isRecoverable: true });
+  await direct.close();
 });

@@ -210,3 +210,16 @@ t.test('a session that the database ends is recorded with its error, whether it 
   database.die();
   t.match(audit.last('lost'), { code: 'database-ended', epoch: 1, sessions: [{ stream: 1 }] });
 });
+
+t.test('a session that ends because the rules of the link were broken has a line, with the code', async (t) => {
+  const { audit, app, driver, database } = await stage(t, plain());
+  const data = Buffer.alloc(25);
+  data.writeUInt8(2, 0);
+  data.writeUIntBE(1, 1, 3);
+  data.writeUInt32BE(1, 4);
+  data.writeBigUInt64BE(50n, 8);
+  app.wires.at(-1)?.write(data);
+  await driver.closed;
+  t.match(audit.last('lost'), { code: 'gap', sessions: [{ stream: 1 }] });
+  t.equal(database.destroyed, true);
+});
