@@ -68,10 +68,13 @@ export class Reception {
           throw new LinkError('link-unexpected-frame', `control frame ${type} before RESUME`);
         shaken();
         const resume = readResume(payload);
+        const from = { address, peer };
         const answer =
           'verdict' in resume
             ? resume
-            : (this.#tooMany(resume, clock.now()) ?? registry.bind(resume, link, { address, peer }));
+            : (registry.refuseStranger(resume, from) ??
+              this.#tooMany(resume, clock.now()) ??
+              registry.bind(resume, link, from));
         if ('verdict' in answer) this.#reject(link, answer, address);
         else workload = answer;
       } else if (type === frameTypes.confirm) workload.confirm(link, decodeConfirm(payload));

@@ -84,11 +84,19 @@ export class Registry {
     return this.#holds.isPinned(workload);
   }
 
+  /** Says no to who may not bind this workload whatever it is: before he is given an appointment that others would wait for. */
+  refuseStranger(resume: Resume, from: Caller): Refusal | undefined {
+    const refused = notFor(from.peer, resume);
+    return refused && this.#refuse(resume, from, refused);
+  }
+
   /** @returns the workload that is now served by `socket`, or the verdict */
   bind(resume: Resume, socket: LinkSocket, from: Caller): Workload | Refusal {
     const key = keyOf(resume.workload, resume.instance);
     const known = this.#workloads.get(key);
-    const refused = notFor(from.peer, resume) ?? this.#mayBind(resume, key);
+    const stranger = this.refuseStranger(resume, from);
+    if (stranger !== undefined) return stranger;
+    const refused = this.#mayBind(resume, key);
     if (refused !== undefined) return this.#refuse(resume, from, refused);
     const workload = known ?? this.#newWorkload(resume);
     const verdict = workload.bind(resume, socket, from.address);

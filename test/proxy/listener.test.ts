@@ -86,6 +86,23 @@ t.test('the certificate of one workload does not bind another, nor does that of 
   t.equal(proxy.registry.workloads.length, 1);
 });
 
+t.test('who is refused for his certificate takes nobody the place in the queue', async (t) => {
+  const keys = await makeKeys(t, 'proxy', 'workload:orders', 'workload:billing');
+  const limits = { bindsPerSecond: 1, bindsAtOnce: 2 };
+  const proxy = await new Gate({ security: keys.security('proxy'), limits }).start();
+  t.teardown(() => proxy.stop());
+  const app = await shim(t, proxy, keys.security('workload:orders'));
+  await app.dialer.attach();
+  for (let count = 0; count < 5; count++) {
+    const frame = stolen(app, { instance: `stranger-${count}` });
+    t.match(await say(proxy, keys.security('workload:billing'), frame), { verdict: 'not-authorised' });
+  }
+  const other = await shim(t, proxy, keys.security('workload:billing'), 'billing');
+  const startedMs = performance.now();
+  await other.dialer.attach();
+  t.equal(other.resumes.length, 1, `bound at its first RESUME, after ${performance.now() - startedMs} ms`);
+});
+
 t.test('a stolen token without the key is useless', async (t) => {
   const all = await stage(t);
   const { keys, proxy, app } = all;
