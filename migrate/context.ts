@@ -11,6 +11,8 @@ import type { ProcessIdentity, Store, StoredWorkload } from './workload/store.js
 export interface MoveContext {
   readonly move: string;
   readonly mover: MoverName;
+  /** Sessions whose state is unknown do not stand in the way. */
+  readonly allowUnknown: boolean;
   readonly workload: StoredWorkload;
   readonly target: { readonly node: string; readonly connect: () => Promise<ControlClient<AgentVerbs>> };
   readonly store: Store;

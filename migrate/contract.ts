@@ -65,7 +65,14 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   stop: { request: z.object({ name }), reply: z.object({ exitCode: z.number().optional() }) },
   /** Moves a workload of this node; replies with the record however it went, once it has begun. */
   move: {
-    request: z.object({ name, to: z.string(), mover, by: asker.optional() }),
+    request: z.object({
+      name,
+      to: z.string(),
+      mover,
+      /** Also with sessions of which nobody can say whether they are in a transaction. */
+      allowUnknown: z.boolean().optional(),
+      by: asker.optional(),
+    }),
     reply: moveRecord,
     event: moveEvent,
   },

@@ -21,6 +21,7 @@ export type MoveErrorCode =
   | 'not-bound'
   | 'port-taken'
   | 'foreign-connection'
+  | 'session-unknown'
   | 'state-not-shared'
   | 'other-machine'
   // What failed on the way.

@@ -128,6 +128,7 @@ function contextOf(
   return {
     move,
     mover: request.mover,
+    allowUnknown: request.allowUnknown ?? false,
     workload,
     target: { node: request.to, connect },
     store: node.store,

@@ -18,6 +18,7 @@ export const move = defineCommand({
       'criu',
       'criu moves the processes; relink only the link, for trials without root',
     ),
+    'allow-unknown': option(flag(), 'false', 'move also sessions that cannot be watched (encrypted, unknown driver)'),
     json: option(flag(), 'false', 'print the record of the move as JSON'),
     ...operatorOptions,
   },
@@ -39,11 +40,11 @@ export const move = defineCommand({
 async function moveIt(
   operator: Operator,
   workload: string,
-  how: { to: string; mover: 'criu' | 'relink' },
+  how: { to: string; mover: 'criu' | 'relink'; allowUnknown: boolean },
 ): Promise<MoveRecord> {
   agentAddress(operator.cluster, how.to);
   const { node } = await operator.find(workload);
   const progress = new Progress(process.stderr);
-  const request = { name: workload, to: how.to, mover: how.mover, by: whoAsks() };
+  const request = { name: workload, to: how.to, mover: how.mover, allowUnknown: how.allowUnknown, by: whoAsks() };
   return operator.ask(node, 'move', request, { timeoutMs: 0, onEvent: progress.show });
 }

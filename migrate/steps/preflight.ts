@@ -1,3 +1,4 @@
+import type { SessionRow } from '../../proxy/control/contract.js';
 import { formatAddress } from '../../shim/program/address.js';
 import { errorCode } from '../../shim/program/errors.js';
 import { type MoveContext, moveNames, need } from '../context.js';
@@ -20,6 +21,7 @@ export async function preflight(context: MoveContext): Promise<void> {
     throw new MoveError('not-bound', `the shim of ${workload.name} is ${status.state}, not bound ${why}`.trim());
   }
   const sessions = await context.proxy.sessions(life);
+  if (!context.allowUnknown) checkKnown(sessions);
   context.found.before = { row, sessions, shimPid: status.pid };
   if (mover === 'criu') await checkSource(context);
   const ports = mover === 'criu' ? checkSockets(context) : [];
@@ -40,6 +42,21 @@ export async function preflight(context: MoveContext): Promise<void> {
     moving: { move: context.move, to: target.node, mover, instance: row.instance, epoch: row.epoch },
   });
   context.log.info({ workload: name, to: target.node, sessions: sessions.length }, 'ready to move');
+}
+
+/**
+ * What is encrypted, or not understood, is carried like everything else. But nobody can say what such a session is in the middle
+ * of, so that somebody has to decide.
+ * @throws {MoveError} session-unknown
+ */
+export function checkKnown(sessions: readonly SessionRow[]): void {
+  const [unknown, ...more] = sessions.filter(({ movable }) => movable === 'unknown');
+  if (unknown === undefined) return;
+  const { sid, serial, driver, stream, reason, detail } = unknown;
+  const who = sid === undefined ? `stream ${stream}` : `session ${sid},${serial ?? 0}`;
+  const others = more.length === 0 ? '' : `, and ${more.length} more`;
+  const message = `whether ${who}${driver === undefined ? '' : ` of ${driver}`} is in a transaction is not known: ${reason}, ${detail}${others}; --allow-unknown moves it all the same`;
+  throw new MoveError('session-unknown', message);
 }
 
 /** Errors of our own kind keep their code; what is left is about the connection. */
