@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { runPrograms } from '../shim/program/run.js';
 import { agent } from './commands/agent.js';
+import { doctor } from './commands/doctor.js';
 import { hold, holds } from './commands/holds.js';
 import { keys } from './commands/keys.js';
 import { nodes, sessions, workloads } from './commands/lists.js';
@@ -35,6 +36,6 @@ use. What each code means is in docs/errors.md.
 await runPrograms(
   'holdfast',
   'Moves applications between hosts while their Oracle sessions and transactions go on.',
-  { agent, run, move, sessions, workloads, nodes, holds, hold, stop, keys },
+  { agent, doctor, run, move, sessions, workloads, nodes, holds, hold, stop, keys },
   guide,
 );

@@ -27,6 +27,7 @@ const mayImport: readonly (readonly [folder: string, allowed: readonly string[]]
     'proxy/',
     ['proxy/', 'shim/link/index.js', 'shim/link/socket.js', 'shim/control/', 'shim/program/', 'shim/config.js'],
   ],
+  ['migrate/doctor/', ['migrate/', 'shim/program/', 'proxy/tns/', 'proxy/ttc/']],
   ['migrate/', ['shim/control/', 'shim/program/', 'proxy/control/contract.js']],
   ['fixtures/oracle/', ['proxy/tns/', 'proxy/ttc/', 'shim/program/']],
   ['fixtures/lab/', ['fixtures/', 'shim/program/']],

@@ -35,6 +35,7 @@ const flags2Version = 318;
 const endOfResponseVersion = 319;
 const servicesDisabled = 0x04;
 const noServices = 0x08;
+const servicesRequired = 0x10;
 const compressionOn = 0x80;
 
 export interface Accept {
@@ -80,6 +81,11 @@ export function parseAccept(packet: Buffer, source: TnsSource): Accept {
     nativeServices: (flags1 & noServices) === 0 && (flags0 & servicesDisabled) === 0,
     compression: isLarge && ((packet[at.compression] ?? 0) & compressionOn) !== 0,
   };
+}
+
+/** Says a whole ACCEPT packet that the database takes no session without native services (NA flag "required")? */
+export function requiresNativeServices(packet: Buffer): boolean {
+  return ((packet[at.servicesFlags0] ?? 0) & servicesRequired) !== 0;
 }
 
 /** A copy of an ACCEPT packet without the bits that agree to out-of-band breaks (see connectWithoutOffers). */

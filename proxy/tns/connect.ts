@@ -122,6 +122,8 @@ export interface ConnectFields {
   readonly sduBytes: number;
   readonly tduBytes: number;
   readonly flags2: number;
+  /** Offer of network compression, as it stands in the field; none when left out. */
+  readonly compression?: number;
 }
 
 /** A CONNECT in today's layout: one packet, or two when the connect data is too long to stand inline. */
@@ -140,6 +142,7 @@ export function encodeConnect(fields: ConnectFields, connectData: string): Buffe
   packet[at.servicesFlags1] = 0x84;
   packet.writeUInt32BE(fields.sduBytes, at.largeSdu);
   packet.writeUInt32BE(fields.tduBytes, at.largeTdu);
+  packet.writeUInt16BE(fields.compression ?? 0, at.compression);
   packet.writeUInt32BE(fields.flags2, at.flags2);
   return connectWithData(packet, connectData, { redirected: false });
 }
