@@ -4,15 +4,21 @@
  * the list for nothing.
  */
 import oracledb from 'oracledb';
+import type { TpcConnection } from '../fixtures/oracle/tpc.js';
 import { type Random, upTo } from './random.js';
 
 export interface Stage {
-  readonly connection: oracledb.Connection;
+  connection: TpcConnection;
+  /** Gives the connection back to its pool and gets one again; where there is none, it stays. */
+  readonly renew: () => Promise<void>;
   readonly random: Random;
   /** A table of this program's own: `id` is its primary key, `name` and `text` are texts. */
   readonly table: string;
   /** Open result sets, read a few rows at a time. */
   readonly open: oracledb.ResultSet<unknown>[];
+  /** Compares in the midst of an action of several calls. */
+  readonly check: (what: string) => void;
+  count: number;
 }
 
 export interface Action {
@@ -231,6 +237,115 @@ const others: Readonly<Record<string, Action>> = {
   },
 };
 
+/** The name of a transaction that no other program has, and no later one of this program. */
+const nameOf = (stage: Stage): string => {
+  stage.count += 1;
+  return `${stage.table} ${stage.count}`;
+};
+
+/** Begun, left, taken up again and ended: what is left holds its locks, so nothing else happens to the table meanwhile. */
+async function sessionless(stage: Stage): Promise<void> {
+  const { connection, random, table, check } = stage;
+  const transactionId = nameOf(stage);
+  await connection.beginSessionlessTransaction({ transactionId, deferRoundTrip: random() < 0.3 });
+  const change = () => connection.execute(`update ${table} set name = 's' where id < :1`, [idOf(stage)]);
+  await change();
+  check('begin and change');
+  await connection.suspendSessionlessTransaction();
+  check('suspend');
+  await connection.execute('select 1 from dual');
+  check('a query of its own');
+  await connection.resumeSessionlessTransaction(transactionId);
+  check('resume');
+  await change();
+  check('change');
+  if (random() < 0.5) await connection.commit();
+  else await connection.rollback();
+}
+
+async function twoPhases(stage: Stage): Promise<void> {
+  const { connection, random, table, check } = stage;
+  const xid = { formatId: 1, globalTransactionId: nameOf(stage), branchQualifier: 'b' };
+  await connection.tpcBegin(xid);
+  check('tpcBegin');
+  await connection.execute(`update ${table} set name = 'x' where id < :1`, [idOf(stage)]);
+  check('change');
+  const end = random();
+  if (end < 0.3) return connection.tpcRollback(xid);
+  await connection.tpcEnd(xid);
+  check('tpcEnd');
+  if (end < 0.5) return connection.tpcCommit(xid, true);
+  const isPrepared = await connection.tpcPrepare(xid);
+  check('tpcPrepare');
+  if (isPrepared) await connection.tpcCommit(xid);
+}
+
+const leaving: Readonly<Record<string, Action>> = {
+  // A session that has a transaction cannot begin another one.
+  sessionless: { weight: 3, answers: ['ok', 'ORA-24776'], run: sessionless },
+  'sessionless after commit': {
+    weight: 2,
+    answers: ok,
+    run: async (stage) => {
+      await stage.connection.commit();
+      await sessionless(stage);
+    },
+  },
+  'two phases': { weight: 2, answers: ['ok', 'ORA-24776'], run: twoPhases },
+  'two phases after commit': {
+    weight: 2,
+    answers: ok,
+    run: async (stage) => {
+      await stage.connection.commit();
+      await twoPhases(stage);
+    },
+  },
+  'give back': { weight: 2, answers: ok, run: (stage) => stage.renew() },
+};
+
+/** The driver looks at the status of no pipelined answer: it says what it knows after the next call. */
+async function piped({ connection, table, random }: Stage): Promise<void> {
+  const pipeline = new oracledb.Pipeline();
+  for (let call = 0; call < 2 + upTo(random, 4); call++) {
+    pipeline.addExecute(`insert into ${table} (id, name) values (:1, 'p')`, [upTo(random, 1000)]);
+  }
+  pipeline.addFetchAll(`select id from ${table} where id < 5`);
+  if (random() < 0.3) pipeline.addCommit();
+  try {
+    await connection.runPipeline(pipeline, random() < 0.5);
+  } finally {
+    await connection.ping();
+  }
+}
+
+async function temporaryLob({ connection, table }: Stage, id: number): Promise<void> {
+  const lob = await connection.createLob(oracledb.CLOB);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      lob.once('error', reject);
+      lob.once('finish', resolve);
+      lob.write('x'.repeat(9000));
+      lob.end('end');
+    });
+    await connection.execute(`update ${table} set big = :1 where id >= :2 and rownum = 1`, [lob, id]);
+  } finally {
+    lob.destroy();
+  }
+}
+
+async function readLob({ connection, table }: Stage): Promise<void> {
+  const { rows } = await connection.execute<[oracledb.Lob]>(
+    `select big from ${table} where big is not null and rownum <= 3`,
+  );
+  for (const [lob] of rows ?? []) await lob.getData();
+}
+
+const values: Readonly<Record<string, Action>> = {
+  pipeline: { weight: 3, answers: ['ok', 'ORA-00001'], run: piped },
+  'temporary lob': { weight: 2, answers: ok, run: (stage) => temporaryLob(stage, idOf(stage)) },
+  'read lobs': { weight: 2, answers: ok, run: readLob },
+};
+
 export const actions: Readonly<Record<string, Action>> = {
   ...queries,
   ...changes,
@@ -239,6 +354,8 @@ export const actions: Readonly<Record<string, Action>> = {
   ...definitions,
   ...failures,
   ...others,
+  ...leaving,
+  ...values,
 };
 
 /** Draws the name of an action, each as often as its weight says. */

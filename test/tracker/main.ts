@@ -17,6 +17,8 @@ const personalities: Readonly<Record<string, Personality>> = {
   '23ai, ends not marked': personalityOf('23ai', { endOfResponse: false }),
   '23ai, classic login': personalityOf('23ai', { fastAuth: false }),
   '26ai': personalityOf('26ai'),
+  '26ai, pooled': personalityOf('26ai'),
+  '19c, pooled': personalityOf('19c'),
 };
 
 interface Row {
@@ -36,6 +38,8 @@ interface Row {
 
 /** A session of a program: new tables, another SDU, other cuts. */
 const callsOfTrial = 400;
+/** Personalities that are tried at the same time: most of it is waiting for PostgreSQL. */
+const atOnce = 3;
 
 const columns: readonly Column<Row>[] = [
   { head: 'personality', cell: ({ personality }) => personality },
@@ -67,16 +71,20 @@ await runProgram({
     const firstSeed = settings.seed ?? Date.now() % 2 ** 30;
     const each = Math.ceil(settings.calls / Object.keys(personalities).length);
     const progress = progressOf(each * Object.keys(personalities).length);
-    const rows: Row[] = [];
-    for (const [name, personality] of Object.entries(personalities)) {
+    const measure = async ([name, personality]: [string, Personality]): Promise<Row> => {
       const began = performance.now();
       const trials: Trial[] = [];
       for (let left = each, seed = firstSeed; left > 0; left -= callsOfTrial, seed++) {
         const calls = Math.min(left, callsOfTrial);
         const onCall = (): void => progress(name);
-        trials.push(await runTrial({ database, personality, seed, calls, onCall }));
+        trials.push(await runTrial({ database, personality, seed, calls, onCall, pooled: name.endsWith('pooled') }));
       }
-      rows.push(rowOf(name, personality, trials, performance.now() - began));
+      return rowOf(name, personality, trials, performance.now() - began);
+    };
+    const rows: Row[] = [];
+    const all = Object.entries(personalities);
+    for (let at = 0; at < all.length; at += atOnce) {
+      rows.push(...(await Promise.all(all.slice(at, at + atOnce).map(measure))));
     }
     progress(undefined);
     if (settings.json) printJson(rows);

@@ -21,7 +21,7 @@ for (const name of personalityNames) {
     t.comment(`HOLDFAST_SEED=${seed}`);
     const trial = await runTrial({ database, personality: personalityOf(name), seed, calls: callsInTest });
     t.strictSame(trial.disagreements, []);
-    t.equal(trial.calls, callsInTest);
+    t.ok(trial.calls >= callsInTest);
     t.ok(trial.transactions > 5, `${trial.transactions} transactions`);
     for (const [action, { answers }] of Object.entries(actions)) {
       const seen = [...(trial.answers.get(action) ?? [])];
