@@ -12,7 +12,9 @@ import { Registry } from '../../proxy/registry.js';
 import { SessionTracker } from '../../proxy/track/session.js';
 import type { Backend } from '../../proxy/workload.js';
 import { Dialer } from '../../shim/dialer.js';
+import type { Clock } from '../../shim/link/index.js';
 import { decodeResumeOk, defaultLimits, frameTypes, type LinkLimits, tokenBytes } from '../../shim/link/index.js';
+import { systemClock } from '../../shim/link/socket.js';
 import { DriverListener } from '../../shim/listener.js';
 import { clientTls, type Security } from '../../shim/program/security.js';
 
@@ -95,6 +97,7 @@ export interface GateOptions {
   readonly limits?: Partial<ProxyLimits>;
   readonly linkLimits?: Partial<LinkLimits>;
   readonly policy?: HoldPolicy;
+  readonly clock?: Clock;
   readonly audit?: Audit;
   readonly security?: Security;
 }
@@ -115,6 +118,7 @@ export class Gate {
       linkLimits: this.linkLimits,
       policy: options.policy ?? plainPolicy(),
       audit: options.audit ?? noAudit,
+      clock: options.clock ?? systemClock,
       log,
       now: () => performance.now(),
       newToken: () => randomBytes(tokenBytes),

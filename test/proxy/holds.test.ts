@@ -4,6 +4,8 @@ import type { Audit, AuditEntry } from '../../proxy/audit/entry.js';
 import { defaultProxyLimits } from '../../proxy/limits.js';
 import { type HoldPolicy, type HoldRule, plainPolicy } from '../../proxy/policy/rules.js';
 import type { Workload } from '../../proxy/workload.js';
+import type { Clock } from '../../shim/link/index.js';
+import { systemClock } from '../../shim/link/socket.js';
 import { Gate, TestDriver, TestShim, until } from './gate.js';
 
 const minute = 60_000;
@@ -27,9 +29,9 @@ class Recorder implements Audit {
 }
 
 /** A workload with one session that has said `x`, and what the audit log says of it. */
-async function stage(t: Test, policy: HoldPolicy) {
+async function stage(t: Test, policy: HoldPolicy, clock = systemClock) {
   const audit = new Recorder();
-  const proxy = await new Gate({ policy, audit }).start();
+  const proxy = await new Gate({ policy, audit, clock }).start();
   const app = await new TestShim(proxy).start();
   t.teardown(async () => {
     await app.stop();
@@ -172,8 +174,15 @@ t.test('a pin outlives a bind: the next hold has no end either, until it is unpi
 
 t.test('a hold longer than the longest timer is not over at once', async (t) => {
   const month = 40 * 24 * 60 * minute;
-  const { proxy, away, leftMs } = await stage(t, plain({ budgetMs: { call: month, transaction: month, idle: month } }));
+  const timers: number[] = [];
+  const after: Clock['after'] = (ms, call) => {
+    timers.push(ms);
+    return systemClock.after(ms, call);
+  };
+  const budgets = plain({ budgetMs: { call: month, transaction: month, idle: month } });
+  const { proxy, away, leftMs } = await stage(t, budgets, { ...systemClock, after });
   await away();
+  t.equal(Math.max(...timers), 2 ** 31 - 1, 'a longer timer of Node.js goes off at once');
   const short = await stage(t, plain({ budgetMs: { call: 20, transaction: 20, idle: 20 } }));
   await short.away();
   await until(() => short.registry.workloads.length === 0);
@@ -205,10 +214,12 @@ t.test('of a shim that was restarted, each life is held by itself, and can be me
 });
 
 t.test('a session that the database ends is recorded with its error, whether it is held or not', async (t) => {
-  const { audit, database, away } = await stage(t, plain());
+  const { audit, app, database, away } = await stage(t, plain());
   await away();
   database.die();
   t.match(audit.last('lost'), { code: 'database-ended', epoch: 1, sessions: [{ stream: 1 }] });
+  await app.dialer.attach();
+  t.strictSame(audit.last('bind')?.sessions, [], 'and named no more');
 });
 
 t.test('a session that ends because the rules of the link were broken has a line, with the code', async (t) => {
