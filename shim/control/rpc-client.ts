@@ -13,6 +13,7 @@ import {
   type EventOf,
   firstIssue,
   fromWire,
+  limitCodecs,
   limitMessages,
   type ReplyOf,
   type RequestOf,
@@ -123,6 +124,7 @@ class ClientConnection {
         );
         const { name, version } = this.#contract;
         this.#ipc.connect({ contract: name, version }).catch(reject);
+        limitCodecs(this.#ipc.connection as Socket);
         limitMessages(this.#ipc.connection as Socket, () => limits.messageBytesMax, limits.messagePauseMsMax);
       });
       this.#isOpen = true;

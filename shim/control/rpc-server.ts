@@ -13,6 +13,7 @@ import {
   type EventOf,
   firstIssue,
   type Hello,
+  limitCodecs,
   limitMessages,
   type ReplyOf,
   type RequestOf,
@@ -125,6 +126,10 @@ class Callers {
       return;
     }
     this.sockets.add(socket);
+    // net-ipc answers an error by its own close, which waits for the write queues of all connections of the process and then
+    // writes to a socket that is gone: an error that nobody catches, and the end of the process. Here it ends the connection.
+    socket.removeAllListeners('error');
+    socket.on('error', () => socket.destroy());
     // net-ipc closes those that say no hello in order, which a caller need not answer.
     const late = setTimeout(() => {
       if (!this.#welcomed.has(socket)) socket.destroy();
@@ -134,6 +139,7 @@ class Callers {
       this.sockets.delete(socket);
     });
     const bytesMax = () => (this.#welcomed.has(socket) ? messageBytesMax : limits.helloBytesMax);
+    limitCodecs(socket);
     limitMessages(socket, bytesMax, messagePauseMsMax);
   }
 

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import * as msgpackr from 'msgpackr';
 import type { z } from 'zod';
 import { CodedError, type ErrorSource, errorCode, errorText } from '../program/errors.js';
 import type { Role } from '../program/identity.js';
@@ -92,6 +93,23 @@ export function fromWire(error: ErrorOnWire): ControlError {
 export function firstIssue(error: z.ZodError): string {
   const issue = error.issues[0];
   return `${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'not valid'}`;
+}
+
+/**
+ * What the other end may make net-ipc do with its bytes; call it before any are read. It decides by itself, on the first
+ * message and before anybody knows what it may: it could ask for compression, of which a few KiB unfold to any size, and it
+ * gets the msgpackr that net-ipc brings along, in which 25 bytes that announce long lists (1.11.5) take a gigabyte. So
+ * compression stays off, whoever asks for it, and the msgpackr is ours, which looks at what is there.
+ */
+export function limitCodecs(socket: Socket): void {
+  let codec: typeof msgpackr | undefined;
+  const set = (wanted: unknown) => {
+    codec = wanted === undefined ? undefined : msgpackr;
+  };
+  Object.defineProperties(socket, {
+    zlib: { get: () => undefined, set: () => undefined },
+    msgpack: { get: () => codec, set },
+  });
 }
 
 /**

@@ -4,6 +4,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import tls from 'node:tls';
+import { deflateRawSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { z } from 'zod';
 import { callsMax, helloBytesMax } from '../../../shim/control/limits.js';
@@ -346,6 +347,34 @@ t.test(
     idle.destroy();
   },
 );
+
+/** The first message to net-ipc, as JSON with its length in groups of seven bits. */
+function opening(options: object): Buffer {
+  const text = JSON.stringify({ t: 0, d: { extras: { contract: 'test', version: 1 }, ...options } });
+  return Buffer.from(`IPC${String.fromCharCode(text.length >> 7, 0x80 + (text.length & 0x7f))}${text}`, 'latin1');
+}
+
+const bombs = [
+  ['asks for compression, and sends a MiB that unfolds to a GiB', true, deflateRawSync(Buffer.alloc(2 ** 30))],
+  ['announces long lists', false, Buffer.from('dd01c9c380'.repeat(5), 'hex')],
+] as const;
+for (const [what, compress, bomb] of bombs) {
+  t.test(`a caller that ${what} takes no memory`, async (t) => {
+    const { target } = await serve(t, { path: socketPath(t) });
+    const raw = net.connect(target.path).on('error', () => undefined);
+    raw.write(opening({ compress, messagepack: true, padding: 'x'.repeat(100) }));
+    await once(raw, 'data');
+    const before = process.resourceUsage().maxRSS;
+    const { length } = bomb;
+    raw.write(Buffer.from([length >> 14, (length >> 7) & 0x7f, 0x80 + (length & 0x7f)]));
+    raw.write(bomb);
+    while (raw.writableLength > 0) await once(raw, 'drain');
+    t.same(await callControl(contract, target, 'add', { a: 1, b: 2 }), { sum: 3 });
+    const grownMiB = (process.resourceUsage().maxRSS - before) / 1_024;
+    t.ok(grownMiB < 200, `${grownMiB.toFixed(1)} MiB for ${length} bytes`);
+    raw.destroy();
+  });
+}
 
 t.test('a message that stops half-way ends the connection', async (t) => {
   const { target } = await serve(t, { path: socketPath(t) }, { messagePauseMsMax: 10 });
