@@ -54,6 +54,13 @@ export class ByteReader {
     return value;
   }
 
+  /** The next byte, which is still to be read. */
+  peek(): number {
+    const value = this.u8();
+    this.#at--;
+    return value;
+  }
+
   i8(): number {
     const value = this.u8();
     return value > 127 ? value - 256 : value;

@@ -11,6 +11,8 @@ const everywhere = [...plain, 'pool'] as const;
 export type ProgramName =
   | (typeof everywhere)[number]
   | 'orm'
+  | 'objects'
+  | 'xa'
   | 'move-criu'
   | 'hikari'
   | 'hikari-move'
@@ -97,14 +99,14 @@ const sqlAlchemy: Driver = {
 type Artifact = readonly [name: string, version: string, group?: string];
 
 const javaProgram = join(root, 'fixtures/apps/java/Interop.java');
-/** Small and quick to start; without them CRIU would meet a memory-mapped file that changes (docs/operations.md). */
+/** Small and quick to start and to move (docs/operations.md). */
 const jvmOptions = ['-XX:+UseSerialGC', '-XX:-UsePerfData', '-XX:TieredStopAtLevel=1', '-Xmx96m'];
 
 function jdbc(name: string, version: string, artifacts: readonly Artifact[]): Driver {
   return {
     name,
     version,
-    programs: [...plain, 'hikari', 'hikari-move', 'ucp', 'ucp-move', 'move-criu'],
+    programs: [...plain, 'objects', 'xa', 'hikari', 'hikari-move', 'ucp', 'ucp-move', 'move-criu'],
     calledBy: /jdbcthin/,
     async prepare() {
       const wanted = [artifacts, readFileSync(javaProgram, 'utf8')];
