@@ -3,9 +3,12 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SecureContextOptions } from 'node:tls';
+import oracledb from 'oracledb';
 import t, { type Test } from 'tap';
+import { openChain } from '../../../../fixtures/captures/chain.js';
 import { defaultBackendLimits } from '../../../../proxy/backend/limits.js';
 import { type DatabaseTlsSettings, loadDatabaseTls } from '../../../../proxy/backend/tls.js';
+import { formatAddress } from '../../../../shim/program/address.js';
 import {
   authority,
   expiredCertificate,
@@ -17,7 +20,7 @@ import {
   wallet,
   walletPassword,
 } from './certificates.js';
-import { address, connect, connectError, forward, listener, server, service, works } from './stand.js';
+import { address, connect, connectError, forward, listener, login, server, service, works } from './stand.js';
 
 const host = { cert: hostCertificate, key: hostKey };
 const other = { cert: otherCertificate, key: otherKey };
@@ -66,6 +69,29 @@ t.test('a session over TCPS works, and its service, SDU and breaks are negotiate
   t.equal(request?.servername, undefined, 'no SNI unless asked for, as drivers do');
   t.match(request?.connectData, new RegExp(service));
 });
+
+t.test(
+  'real shim and proxy: the driver speaks TCP on loopback, the proxy TCPS to the first listener whose certificate is right',
+  async (t) => {
+    const bad = await tcps(t, other);
+    const secured = await tcps(t);
+    const targets = [bad, secured].map(({ port }) => `tcps://localhost:${port}`).join(',');
+    const chain = await openChain(targets, ['--database-wallet', authorityFile, '--database-sni', 'service']);
+    t.teardown(() => chain.close());
+    const connectString = `${formatAddress(chain)}/${service}`;
+    const connection = await oracledb.getConnection({ ...login, connectString });
+    await works(t, connection);
+    await chain.detach();
+    await chain.attach();
+    await works(t, connection);
+    t.match(await chain.sessions(), [
+      { database: `tcps://localhost:${secured.port}`, movable: true, transaction: 'none' },
+    ]);
+    t.match(chain.log, /database-tls-name/, 'why the other was passed over is in the log');
+    t.equal(secured.requests[0]?.servername, `S${service.length}.${service}.V3.319`);
+    await connection.close();
+  },
+);
 
 t.test('a session over TCPS goes on from its record, in the same process', async (t) => {
   const secured = await tcps(t);
