@@ -29,6 +29,20 @@ t.test('the next listener gets the session when one is down, is silent, hangs up
   t.equal(good.requests[0]?.redirected, false, 'what one listener said about redirects is not told to the next');
 });
 
+t.test('each listener has all its redirects and resends, whatever those before it have used', async (t) => {
+  const database = await server(t);
+  const down = await listener(t, () => ({ kind: 'silence' }));
+  await down.close();
+  const first = await listener(t, (_request, all) =>
+    all.length < 2 ? { kind: 'resend' } : { kind: 'redirect', address: address(down) },
+  );
+  const second = await listener(t, (_request, all) =>
+    all.length < 2 ? { kind: 'resend' } : { kind: 'redirect', address: address(database) },
+  );
+  const limits = { ...quick, redirectsMax: 1, resendsMax: 1 };
+  await works(t, (await connect(t, [first, second], { limits })).connection);
+});
+
 t.test('when no listener takes the session the driver gets the answer of the last one', async (t) => {
   const standby = await listener(t, () => refused(12514));
   const full = await listener(t, () => refused(12516));
