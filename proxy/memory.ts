@@ -280,14 +280,14 @@ export class Source {
   setFull(isFull: boolean): void {
     if (this.#isFull === isFull) return;
     this.#isFull = isFull;
-    this.#turn(this.#isStopped);
+    this.#turn();
   }
 
   /** For the share. */
   stop(isStopped: boolean): void {
     if (this.#isStopped === isStopped) return;
     this.#isStopped = isStopped;
-    this.#turn(this.#isFull);
+    this.#turn();
   }
 
   close(): void {
@@ -303,9 +303,8 @@ export class Source {
     this.#share.counted(this, bytes);
   }
 
-  /** One reason has come or gone; the valve moves when there is no other. */
-  #turn(isOtherwiseClosed: boolean): void {
-    if (isOtherwiseClosed || this.#isClosed) return;
+  #turn(): void {
+    if (this.#isClosed) return;
     if (this.#isFull || this.#isStopped) this.#valve.pause();
     else this.#valve.resume();
   }

@@ -28,6 +28,7 @@ t.test('who comes at his appointment binds, who comes before is told the same ti
   t.equal(admission.ask('late', 0, 0), 70);
   t.equal(admission.ask('late', 0, 20), 50, 'coming early gains nothing');
   t.equal(admission.ask('second', 0, 10), 0, 'whatever the crowd does');
+  t.equal(admission.ask('second', 0, 10), 70, 'once: cut again at once it waits behind all others');
 });
 
 t.test('new ones do not overtake those who wait', async (t) => {

@@ -143,23 +143,29 @@ t.test('those who had to stop go on in turn, and nobody is left', async (t) => {
   t.ok(Math.min(...gained) > 0, `everybody was read again: ${gained}`);
 });
 
-t.test('room that is given to one who has nothing to say goes to the next in the next turn', async (t) => {
-  const { pool, clock } = poolOf({ processBytesMax: 1_000, workloadBytesMax: 1_000 });
-  const { share, sources } = workload(pool, 30, false);
-  sayAll(clock, sources);
-  share.setBound(true);
-  share.setBound(false);
-  t.ok(sources.every(({ isOpen }) => !isOpen));
-  const talker = sources.find(({ read }) => read > 0);
-  talker?.source.remove(150);
-  let turns = 0;
-  while (clock.turn()) turns += 1;
-  t.ok(
-    sources.every(({ isOpen }) => isOpen),
-    'all are read: nobody said a word',
+for (const whose of ['process', 'workload'] as const) {
+  t.test(
+    `room of the ${whose} that is given to one with nothing to say goes to the next in the next turn`,
+    async (t) => {
+      const plenty = { processBytesMax: 1_000_000, workloadBytesMax: 1_000_000 };
+      const { pool, clock } = poolOf({ ...plenty, [`${whose}BytesMax`]: 1_000 });
+      const { share, sources } = workload(pool, 30, false);
+      sayAll(clock, sources);
+      share.setBound(true);
+      share.setBound(false);
+      t.ok(sources.every(({ isOpen }) => !isOpen));
+      const talker = sources.find(({ read }) => read > 0);
+      talker?.source.remove(150);
+      let turns = 0;
+      while (clock.turn()) turns += 1;
+      t.ok(
+        sources.every(({ isOpen }) => isOpen),
+        'all are read: nobody said a word',
+      );
+      t.ok(turns > 10 && turns < 31, `not all at once: ${turns} turns`);
+    },
   );
-  t.ok(turns > 10 && turns < 31, `not all at once: ${turns} turns`);
-});
+}
 
 t.test('a full window stops a source too, and both reasons have to go', async (t) => {
   const { pool, clock } = poolOf();
