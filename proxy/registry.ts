@@ -103,8 +103,7 @@ export class Registry {
     if (verdict !== undefined) return this.#refuse(resume, from, verdict);
     this.#workloads.set(key, workload);
     this.#holds.finish(workload);
-    const sessions = auditSessions(workload.sessions());
-    this.#options.audit.record({ event: 'bind', ...subjectOf(workload), ...whence(from), ...sessions });
+    this.#auditBind(workload, from);
     return workload;
   }
 
@@ -252,6 +251,14 @@ export class Registry {
     const facts = { workload: workload.name, stream, user, service, sid, serial, transaction, callsInFlight };
     if (isBusy) this.#options.log.warn({ code: 'proxy-stopping', ...facts }, 'session lost: the proxy stops');
     else this.#options.log.info(facts, 'session ended: the proxy stops');
+  }
+
+  /** The application waits for a bind: a thousand sessions are asked who they are only if somebody wants to know. */
+  #auditBind(workload: Workload, from: Caller): void {
+    const { audit } = this.#options;
+    if (audit.state === undefined) return;
+    const sessions = auditSessions(workload.sessions());
+    audit.record({ event: 'bind', ...subjectOf(workload), ...whence(from), ...sessions });
   }
 
   /** `try-later` is not recorded: it ends nothing, and may come a thousand times a second. */

@@ -102,6 +102,7 @@ export interface Audit {
   record(entry: AuditEntry): void;
   /** True: nothing can be recorded at present, and so no unknown workload may begin. */
   readonly refusesNew: boolean;
+  /** Undefined: there is no audit log, and what costs time to find out need not be found out. */
   readonly state?: AuditState;
 }
 

@@ -4,6 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { AuditEntry } from '../../proxy/audit/entry.js';
 import { errorCode } from '../../shim/program/errors.js';
+import { makeKeys } from '../shim/program/certificates.js';
 import { held } from './held.js';
 import { directory, logOf, rejection } from './parts.js';
 
@@ -82,6 +83,21 @@ t.test('who did what to which session, and when, and nothing of what the applica
   );
   t.equal(statSync(path).mode & 0o777 & 0o027, 0, 'not for everybody to read');
   t.notMatch(readFileSync(path, 'utf8') + readFileSync(`${path}.1`, 'utf8'), /planted|INSERT/i);
+});
+
+t.test('with certificates the audit log says who it was, as proved and not as told', async (t) => {
+  const path = join(directory(t), 'audit.log');
+  const keys = await makeKeys(t, 'proxy', 'operator:alice', 'workload:orders');
+  const asAlice = (who: string) => keys.flags(who === 'operator' ? 'operator:alice' : who);
+  const stage = await held(t, { proxy: ['--audit-log', path], protection: asAlice });
+  t.match((await lineOf(path, 'bind')).by, { peer: 'workload:orders' });
+  await stage.holdfast('hold', 'pin', 'orders');
+  t.match((await lineOf(path, 'pin')).by, { user: String, host: String, peer: 'operator:alice' });
+  await stage.detach();
+  await stage.holdfast('hold', 'release', 'orders');
+  t.match((await lineOf(path, 'release')).by, { peer: 'operator:alice' });
+  await rejection(stage.attach() as Promise<unknown>);
+  t.match(await lineOf(path, 'refuse'), { code: 'unknown-workload', by: { peer: 'workload:orders' } });
 });
 
 const isRoot = process.getuid?.() === 0;

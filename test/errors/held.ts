@@ -7,7 +7,7 @@ import { shimContract } from '../../shim/control/contract.js';
 import { callControl } from '../../shim/control/rpc-client.js';
 import { commands, directory, portOf, start } from './parts.js';
 
-const plain = '--insecure-plaintext';
+const plain = ['--insecure-plaintext'];
 
 export interface Held {
   readonly oracle: Program;
@@ -29,6 +29,8 @@ export interface Held {
 
 export interface HeldOptions {
   readonly proxy?: readonly string[];
+  /** How each part is protected: `proxy`, `operator`, `workload:orders`. Not at all when left out. */
+  readonly protection?: (who: string) => readonly string[];
   /** Puts the proxy's command line into another one. */
   readonly around?: (command: CommandLine) => CommandLine;
 }
@@ -39,17 +41,26 @@ export async function held(t: Test, options: HeldOptions = {}): Promise<Held> {
   const oracle = start(t, 'holdfast-oracle', '--listen', '127.0.0.1:0');
   const databasePort = await portOf(oracle);
   const database = `127.0.0.1:${databasePort}`;
-  const listen = ['--listen', '127.0.0.1:0', '--control-listen', '127.0.0.1:0', plain];
-  const { proxy: own = [], around = (command) => command } = options;
+  const listen = ['--listen', '127.0.0.1:0', '--control-listen', '127.0.0.1:0'];
+  const { proxy: own = [], around = (command) => command, protection = () => plain } = options;
   // At the end of a test nobody waits for what it has left behind.
-  const args = [commands['holdfast-proxy'], '--database', database, ...listen, '--drain', '0s', ...own];
+  const args = [
+    commands['holdfast-proxy'],
+    '--database',
+    database,
+    ...listen,
+    ...protection('proxy'),
+    '--drain',
+    '0s',
+    ...own,
+  ];
   const proxy = new Program('holdfast-proxy', around({ file: process.execPath, args }));
   t.teardown(() => proxy.stop());
   const data = `127.0.0.1:${await portOf(proxy)}`;
   const control = `127.0.0.1:${await portOf(proxy, 'control')}`;
   const socket = join(home, 'shim.sock');
-  const words = ['--workload', 'orders', '--listen', '127.0.0.1:0', '--control-socket', socket, plain];
-  const shim = start(t, 'holdfast-shim', ...words, '--proxy', data);
+  const words = ['--workload', 'orders', '--listen', '127.0.0.1:0', '--control-socket', socket, '--proxy', data];
+  const shim = start(t, 'holdfast-shim', ...words, ...protection('workload:orders'));
   const shimPort = await portOf(shim);
   await shim.printed(/"bound"/);
   const cluster = join(home, 'cluster.yaml');
@@ -69,12 +80,12 @@ export async function held(t: Test, options: HeldOptions = {}): Promise<Held> {
       await proxy.printed(/"held"/);
     },
     otherShim: (workload) => {
-      const other = ['--workload', workload, '--listen', '127.0.0.1:0', '--proxy', data, plain];
-      return start(t, 'holdfast-shim', ...other);
+      const other = ['--workload', workload, '--listen', '127.0.0.1:0', '--proxy', data];
+      return start(t, 'holdfast-shim', ...other, ...protection(`workload:${workload}`));
     },
     attach: () => callControl(shimContract, { path: socket }, 'attach', {}),
     holdfast: (...args) => {
-      const files = ['--cluster', cluster, plain];
+      const files = ['--cluster', cluster, ...protection('operator')];
       return new Program('holdfast', { file: process.execPath, args: [commands.holdfast, ...args, ...files] }).ended;
     },
   };

@@ -17,6 +17,7 @@ const wanted = { workload: 'w' };
 class Recorder implements Audit {
   readonly entries: AuditEntry[] = [];
   refusesNew = false;
+  readonly state = { path: 'memory', isFailing: false, waitingBytes: 0, lostLines: 0 };
   record(entry: AuditEntry): void {
     this.entries.push(entry);
   }
@@ -97,8 +98,8 @@ t.test('every step of a hold is in the audit log, with session and epoch', async
 });
 
 t.test('a hold that runs out is recorded before its sessions end, and the late shim too', async (t) => {
-  const short = { call: 20, transaction: 20, idle: 20 };
-  const { audit, proxy, app, driver, away } = await stage(t, plain({ budgetMs: short, warnMs: [10] }));
+  const short = { call: 400, transaction: 400, idle: 400 };
+  const { audit, proxy, app, driver, away } = await stage(t, plain({ budgetMs: short, warnMs: [390] }));
   await away();
   await until(() => proxy.databases[0]?.destroyed === true);
   t.strictSame(audit.events, ['bind', 'hold', 'warn', 'expire']);
