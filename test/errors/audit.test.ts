@@ -55,6 +55,7 @@ t.test('who did what to which session, and when, and nothing of what the applica
   await lineOf(path, 'expire');
   t.match(await rejection(stage.attach() as Promise<unknown>), { code: 'refused-hold-expired' });
   t.match(await rejection(connection.commit()), { isRecoverable: true });
+  await stage.shim.printed(/"bound"(.|\n)*"bound"/);
   await stage.shim.stop();
   await stage.proxy.stop();
 
