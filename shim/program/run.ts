@@ -235,6 +235,10 @@ class Life {
   readonly serve = (): Promise<void> =>
     new Promise((resolve) => {
       this.#askStop = resolve;
+      // Many send it to make a service read its files again, and Node.js would end the process, with all its sessions.
+      process.on('SIGHUP', () =>
+        this.#log.info({ signal: 'SIGHUP' }, 'goes on; certificates are read before every connection'),
+      );
     });
 
   /** Runs the stop functions, then exits; a second call does nothing. */

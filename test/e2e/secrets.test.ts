@@ -1,5 +1,5 @@
 import { createPrivateKey, randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import oracledb from 'oracledb';
 import t, { type Test } from 'tap';
@@ -155,7 +155,10 @@ t.test(
   async (t) => {
     const parts = ['proxy', 'agent:node-a', 'agent:node-b', 'operator:alice', 'workload:orders', 'workload:billing'];
     const keys = await makeKeys(t, ...parts);
-    const protection = (who: string) => keys.flags(who === 'operator' ? 'operator:alice' : who);
+    const workloads = directory(t);
+    renameSync(keys.file('workload:orders'), join(workloads, 'workload-orders.pem'));
+    const more = (who: string) => (who.startsWith('agent') ? ['--workload-keys', workloads] : []);
+    const protection = (who: string) => [...keys.flags(who === 'operator' ? 'operator:alice' : who), ...more(who)];
     const world = await openWorld({ mover: 'relink', password, protection });
     t.teardown(() => world.close());
     const stranger = ['--workload', 'billing', '--listen', '127.0.0.1:0'];
@@ -164,16 +167,20 @@ t.test(
 
     const { programs } = world;
     const cluster = world.files.slice(0, 2);
-    const asWorkload = node(programs.holdfast, 'stop', 'orders', ...cluster, ...keys.flags('workload:orders'));
+    const asWorkload = node(programs.holdfast, 'stop', 'orders', ...cluster, ...keys.flags('workload:billing'));
     const refused = await world.start('thief', 'center', asWorkload).ended;
-    t.match(refused, { code: 1, stderr: /not-authorised: .*workload:orders may not call workloads of holdfast-agent/ });
+    t.match(refused, {
+      code: 1,
+      stderr: /not-authorised: .*workload:billing may not call workloads of holdfast-agent/,
+    });
 
     const secrets = new Map([
       ['the password', Buffer.from(password)],
       ['a token', Buffer.from(tokenMark)],
     ]);
     for (const who of parts) {
-      const { d } = createPrivateKey(readFileSync(keys.file(who))).export({ format: 'jwk' });
+      const file = who === 'workload:orders' ? join(workloads, 'workload-orders.pem') : keys.file(who);
+      const { d } = createPrivateKey(readFileSync(file)).export({ format: 'jwk' });
       secrets.set(`the key of ${who}`, Buffer.from(d ?? '', 'base64url'));
     }
     const texts = leftBy(world);

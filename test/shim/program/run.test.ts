@@ -115,6 +115,17 @@ t.test('SIGTERM runs the stop functions, last one first, and a service ends with
   t.equal(stdout, 'ready\nstop second\nstop first\n');
 });
 
+t.test('SIGHUP does not end a service', async (t) => {
+  const child = start(t, ['serve']);
+  child.stdout?.once('data', () => child.kill('SIGHUP'));
+  child.stderr?.on('data', (line) => {
+    if (String(line).includes('SIGHUP')) child.kill('SIGTERM');
+  });
+  const { code, stdout } = await ended(child);
+  t.equal(code, 0);
+  t.equal(stdout, 'ready\nstop second\nstop first\n');
+});
+
 t.test('a command that is not a service ends with 128 and the number of the signal', async (t) => {
   const child = start(t, ['wait']);
   child.stdout?.once('data', () => child.kill('SIGINT'));
