@@ -128,7 +128,8 @@ export class Link {
     if (stream === undefined || (stream.inEnded ?? 'closed') !== 'closed') return;
     if (stream.outEnded !== undefined && (code === 'closed' || stream.outEnded !== 'closed')) return;
     stream.outEnded = code;
-    this.#enqueue(stream);
+    if (code === 'closed') this.#enqueue(stream);
+    else this.#acknowledgeAll(stream);
   }
 
   /** The owner's account of how many of the peer's bytes reached the next hop, in total. */
@@ -146,7 +147,8 @@ export class Link {
       this.#enqueue(stream);
     } else if (!stream.ackDue) {
       stream.ackDue = true;
-      if (this.#lazyAcks.push(stream) === 1) this.#events.acksWaiting();
+      // Without a link there is nothing to wait for: the next one begins with what is due.
+      if (this.#attached && this.#lazyAcks.push(stream) === 1) this.#events.acksWaiting();
     }
   }
 
@@ -258,7 +260,11 @@ export class Link {
 
   dataFrame(id: StreamId, position: Position, bytes: Buffer): void {
     const stream = this.#incoming(id);
-    if (stream === undefined || stream.aborted) return;
+    if (stream === undefined) return;
+    if (stream.aborted) {
+      this.#discard(stream, position, bytes.length);
+      return;
+    }
     if (position !== stream.received || stream.inEnded !== undefined) {
       this.#violated(stream, position > stream.received ? 'gap' : 'overlap');
     } else if (position + bytes.length - stream.consumed > this.#limits.windowBytes) {
@@ -283,7 +289,12 @@ export class Link {
 
   finFrame(id: StreamId, position: Position, code: EndCode): void {
     const stream = this.#incoming(id);
-    if (stream === undefined || stream.aborted) return;
+    if (stream === undefined || (stream.inEnded ?? 'closed') !== 'closed') return;
+    if (stream.aborted) {
+      if (code !== 'closed') this.#brokeToo(stream, position, code);
+      else this.#discard(stream, position, 1);
+      return;
+    }
     if (position !== stream.received || (stream.inEnded !== undefined && code === 'closed')) {
       this.#violated(stream, position > stream.received ? 'gap' : 'overlap');
       return;
@@ -293,9 +304,7 @@ export class Link {
     stream.inEnded = code;
     if (code !== 'closed') {
       this.#drop(stream);
-      stream.consumed = stream.received;
-      stream.ackDue = true;
-      this.#enqueue(stream);
+      this.#acknowledgeAll(stream);
     }
     this.#events.peerEnded(id, code);
     if (code === 'closed') this.consumed(id, stream.consumed);
@@ -372,6 +381,33 @@ export class Link {
     stream.outEnded = code;
     this.#enqueue(stream);
     this.#events.peerEnded(stream.id, code);
+  }
+
+  /**
+   * This end has broken it off, and the peer does not know yet: what it says counts for neither. It is acknowledged all the same,
+   * or a peer that breaks off too would never have the credit to say so.
+   */
+  #discard(stream: LinkStream, position: Position, count: number): void {
+    if (position !== stream.received || (stream.inEnded ?? 'closed') !== 'closed') return;
+    stream.received += count;
+    this.#receivedTotal += count;
+    this.#acknowledgeAll(stream);
+  }
+
+  #acknowledgeAll(stream: LinkStream): void {
+    stream.consumed = stream.received;
+    stream.ackDue = true;
+    this.#enqueue(stream);
+  }
+
+  /** Both ends have broken it off, each before it heard of the other. */
+  #brokeToo(stream: LinkStream, position: Position, code: EndCode): void {
+    if (position < stream.received) return;
+    this.#receivedTotal += position + 1 - stream.received;
+    stream.received = position + 1;
+    stream.inEnded = code;
+    this.#drop(stream);
+    this.#acknowledgeAll(stream);
   }
 
   /** Nothing more will be said on this stream but the acknowledgement of its end. */

@@ -184,6 +184,25 @@ t.test('a stream that is opened while a handshake is under way is opened on the 
   t.strictSame(pair.proxy.endings.get(broken), ['lost']);
 });
 
+t.test('what was consumed without a link does not keep later acknowledgements from being flushed', async (t) => {
+  const pair = new Pair({ windowBytes: 100 });
+  pair.bind();
+  const id = pair.shim.link.open();
+  pair.proxy.eager = false;
+  pair.shim.link.send(id, text(5, 0));
+  pair.pump();
+  pair.cut();
+  pair.proxy.consume(id);
+  const waiting = pair.proxy.acksWaiting;
+  pair.bind();
+  pair.pump();
+  pair.proxy.eager = true;
+  pair.shim.link.send(id, text(5, 5));
+  pair.pump();
+  t.ok(pair.proxy.acksWaiting > waiting, 'the owner is told that acknowledgements wait');
+  t.equal(pair.shim.link.storedBytes, 0);
+});
+
 t.test('an abort ends both directions after the bytes before it, also over a cut', async (t) => {
   const pair = new Pair();
   pair.bind();
@@ -198,6 +217,30 @@ t.test('an abort ends both directions after the bytes before it, also over a cut
   t.equal(pair.shim.bytes(id).length, 20);
   t.same(pair.shim.endings.get(id), ['lost']);
   t.equal(pair.shim.link.streamCount + pair.proxy.link.streamCount, 0);
+});
+
+t.test('a stream that both ends break off at the same time is over and leaves nothing behind', async (t) => {
+  for (const [cut, windowBytes] of [
+    [false, 1000],
+    [true, 1000],
+    [false, 8],
+    [true, 8],
+  ] as const) {
+    const pair = new Pair({ windowBytes });
+    pair.bind();
+    const id = pair.shim.link.open();
+    pair.pump();
+    if (cut) pair.cut();
+    pair.shim.link.send(id, text(20, 0));
+    pair.proxy.link.send(id, text(30, 0));
+    pair.shim.link.end(id, 'lost');
+    pair.proxy.link.end(id, 'lost');
+    if (cut) pair.bind();
+    pair.pump();
+    t.equal(pair.shim.link.streamCount + pair.proxy.link.streamCount, 0);
+    t.equal(pair.shim.link.storedBytes + pair.proxy.link.storedBytes, 0);
+    t.equal(pair.shim.link.counters.violations + pair.proxy.link.counters.violations, 0);
+  }
 });
 
 t.test('a driver that closed in order and then broke ends the stream for both', async (t) => {

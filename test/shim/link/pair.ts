@@ -26,6 +26,8 @@ export class End implements FrameSink {
   readonly endings = new Map<StreamId, EndCode[]>();
   readonly forgotten: StreamId[] = [];
   readonly rooms: StreamId[] = [];
+  /** How often the owner was told that acknowledgements wait. */
+  acksWaiting = 0;
   /** False: the next hop takes nothing until `consume` is called. */
   eager = true;
   readonly limits: LinkLimits;
@@ -46,7 +48,9 @@ export class End implements FrameSink {
       room: (id) => void this.rooms.push(id),
       forgotten: (id) => void this.forgotten.push(id),
       wake: () => undefined,
-      acksWaiting: () => undefined,
+      acksWaiting: () => {
+        this.acksWaiting += 1;
+      },
     });
   }
 
