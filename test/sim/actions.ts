@@ -1,6 +1,6 @@
 import { BackendError } from '../../proxy/backend/errors.js';
 import type { Activity } from '../../proxy/policy/rules.js';
-import { decodeResume, encodeResume, frameTypes, tokenBytes } from '../../shim/link/index.js';
+import { decodeResume, type Epoch, encodeResume, frameTypes, type Resume, tokenBytes } from '../../shim/link/index.js';
 import type { Application, Driver } from './application.js';
 import type { Database } from './database.js';
 import type { Action } from './faults.js';
@@ -65,6 +65,10 @@ export class Actions {
         this.#pipe(wire).stall(ms);
         if (this.#random.chance(0.3)) wire.up.stall(ms);
       }),
+    lateResume: () => {
+      this.#world.delaysResume = true;
+      this.#wire((wire) => this.#world.cutNear(wire));
+    },
     outage: () => {
       this.#world.outageUntilMs = this.#world.timeline.nowMs + this.#random.below(800);
     },
@@ -196,10 +200,24 @@ export class Actions {
     else if (how === 1) {
       const token = Buffer.alloc(tokenBytes, this.#random.below(256));
       this.#world.intrude(heard, encodeResume({ ...resume, attempt: resume.attempt + 100, token }));
-    } else {
-      const wire = this.#world.intrude(heard, encodeResume({ ...resume, attempt: resume.attempt + 1 }));
-      for (const state of resume.streams) wire.up.write(dataFrame(state.id, state.sent, 'DROP TABLE'));
-    }
+    } else this.#intrudeUnconfirmed(resume);
+  }
+
+  /** Somebody who has the token that the shim has been given says nothing of CONFIRM, but a lot besides. */
+  #intrudeUnconfirmed(like: Resume): void {
+    const robbed = this.#world.lastBound();
+    if (robbed?.token === undefined || robbed.epoch === undefined) return;
+    const { link, instance } = robbed.app.dialer;
+    const identity = {
+      ...like,
+      instance,
+      epoch: robbed.epoch as Epoch,
+      token: robbed.token,
+      attempt: like.attempt + 1,
+    };
+    const account = link.account();
+    const wire = this.#world.intrude(robbed, encodeResume({ ...identity, ...account }));
+    for (const state of account.streams) wire.up.write(dataFrame(state.id, state.sent, 'DROP TABLE'));
   }
 
   #pipe(wire: Wire): Wire['up'] {

@@ -8,6 +8,8 @@ import { type Input, Process } from './process.js';
 import { SimSocket } from './socket.js';
 import type { Timeline } from './timeline.js';
 
+/** An application gives up to reconnect when it has had so many connections. */
+const driversMax = 10;
 /** Bytes a driver's kernel keeps when the driver does not read. */
 const kernelBytes = 64;
 
@@ -67,7 +69,9 @@ export class Driver {
     return taken;
   }
   #end(): void {
+    if (this.sawEnd) return;
     this.sawEnd = true;
+    if (!this.hasEnded && !this.hasReset) this.#host.reconnect();
   }
 }
 
@@ -175,6 +179,11 @@ export class Application extends Process<Application> {
       const link = self.links[index];
       if (link !== undefined) happen(link.socket);
     });
+  }
+
+  /** A pool whose connection has gone makes another at once. */
+  reconnect(): void {
+    if (this.drivers.length < driversMax) this.clock.soon(() => this.#accept());
   }
 
   heard(driver: Driver, bytes: Buffer): void {

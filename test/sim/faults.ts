@@ -21,6 +21,8 @@ export interface Weights {
   readonly silence: number;
   /** Bytes are held up for a while, and then all of them arrive: perhaps on a connection that is long dead to its other end. */
   readonly stall: number;
+  /** The next RESUME comes when one that the shim sends after it has been bound. */
+  readonly lateResume: number;
   /** For a while nobody can be reached. */
   readonly outage: number;
   readonly detach: number;
@@ -78,6 +80,7 @@ const sometimes: Omit<Weights, 'connect' | 'driverSays' | 'databaseSays'> = {
   halfOpen: 4,
   silence: 2,
   stall: 5,
+  lateResume: 3,
   outage: 3,
   detach: 4,
   freeze: 3,

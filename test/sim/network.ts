@@ -60,6 +60,12 @@ export class Pipe {
   stall(ms: number): void {
     this.#stalledUntilMs = this.#timeline.nowMs + ms;
   }
+  /** Nothing is held up any more: what there is arrives at once. */
+  release(): void {
+    this.#stalledUntilMs = this.#timeline.nowMs;
+    this.#isPlanned = false;
+    this.#plan(0);
+  }
   cutAfter(bytes: number): void {
     this.#cutAt = this.arrived + bytes;
     if (bytes === 0) this.#events.cut();

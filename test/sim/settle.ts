@@ -42,6 +42,11 @@ function unsettled(world: World): Violation | undefined {
       if (wrong !== undefined) return wrong;
     }
   }
+  const keeping = [
+    ...world.apps.filter((app) => !app.dead && app.dialer.state.kind === 'bound').map((app) => app.dialer.link),
+    ...world.gate.registry.workloads.filter(({ state }) => state.kind === 'bound'),
+  ].find(({ storedBytes }) => storedBytes > 0);
+  if (keeping !== undefined) return new Violation('memory', 'bytes stay stored that have long arrived');
   const held = world.gate.registry.workloads.find(({ state }) => state.kind !== 'bound');
   if (held !== undefined) return new Violation('hold', `${held.instance} is still held`);
   return orphaned(world);

@@ -6,6 +6,9 @@ interface Entry {
   run: (() => void) | undefined;
 }
 
+/** A run has some hundred events; one that has so many never comes to its end. */
+const eventsMax = 200_000;
+
 /** Virtual time: what is planned happens in order of time, and in order of planning within one moment. A binary heap. */
 export class Timeline {
   readonly #heap: Entry[] = [];
@@ -33,6 +36,7 @@ export class Timeline {
       if (next.run === undefined) continue;
       this.#nowMs = next.atMs;
       this.happened += 1;
+      if (this.happened > eventsMax) throw new Error(`more than ${eventsMax} events in one run`);
       next.run();
       after();
     }

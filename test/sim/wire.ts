@@ -35,6 +35,8 @@ export class Wire {
   /** Where CONFIRM ends, in bytes up. */
   confirmEnd = Number.POSITIVE_INFINITY;
   epoch: number | undefined;
+  /** What RESUME_OK gave: somebody on the way may have read it. */
+  token: Buffer | undefined;
   verdict: Verdict | undefined;
 
   constructor(

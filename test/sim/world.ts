@@ -32,6 +32,9 @@ export class World implements Surroundings {
   /** Nobody is reached until then; both ends speak different versions until then; binds may be put off until then. */
   outageUntilMs = 0;
   skewUntilMs = 0;
+  /** The next RESUME is held up. */
+  delaysResume = false;
+  #delayed: Wire | undefined;
   readonly counts = { cuts: 0, dials: 0, replayedBytes: 0, confirmed: 0 };
   readonly trace: ((line: string) => void) | undefined;
   #voices = 0;
@@ -130,6 +133,12 @@ export class World implements Surroundings {
     return wire;
   }
 
+  /** The last answer that was seen on the way. */
+  lastBound(): Wire | undefined {
+    return this.wires.findLast(
+      (wire) => wire.token !== undefined && wire.index !== undefined && wire.gate === this.gate,
+    );
+  }
   /** The last RESUME that was seen on the way. */
   lastPresented(): Wire | undefined {
     return this.wires.findLast((wire) => wire.presented !== undefined && wire.gate === this.gate);
@@ -284,6 +293,11 @@ export class World implements Surroundings {
       bytes,
     };
     this.say(`${nameOf(wire.app)} presents ${instance} epoch ${epoch}`);
+    if (this.delaysResume && wire.index !== undefined) {
+      this.delaysResume = false;
+      this.#delayed = wire;
+      wire.up.stall(10_000);
+    }
     if (this.timeline.nowMs >= this.skewUntilMs) return bytes;
     return encodeResume({ ...decodeResume(bytes.subarray(headerBytes)), version: protocolVersion + 1 });
   }
@@ -292,6 +306,8 @@ export class World implements Surroundings {
     const frame = controlFrame(bytes);
     if (frame?.type === frameTypes.resumeOk) {
       this.say(`${nameOf(wire.app)} is bound with epoch ${frame.fields.epoch}`);
+      if (this.#delayed?.app === wire.app && this.#delayed !== wire) this.#delayed.up.release();
+      wire.token = Buffer.from(frame.fields.token as Uint8Array);
       this.auditor.accepted(wire, Number(frame.fields.epoch), text(frame.fields.token));
     } else if (frame?.type === frameTypes.rejected) {
       this.say(`${nameOf(wire.app)} is refused: ${frame.fields.verdict}, ${frame.fields.reason}`);

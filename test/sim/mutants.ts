@@ -1,0 +1,106 @@
+#!/usr/bin/env node
+import { execFile } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Column, printJson, printTable } from '../../migrate/output.js';
+import { option, optional } from '../../shim/program/config.js';
+import { runProgram } from '../../shim/program/run.js';
+import { count, flag, text } from '../../shim/program/values.js';
+import type { Result } from './campaign.js';
+import { type Mutation, mutated, mutations } from './mutations.js';
+
+const dist = new URL('../../', import.meta.url).pathname;
+/** What the simulation is made of; the rest of the project is not copied. */
+const folders = ['shim', 'proxy', 'migrate', 'test/sim'];
+/** A mutant may also make the code run for ever. */
+const childMsMax = 60_000;
+
+/** What became of one mutant. */
+interface Outcome {
+  readonly name: string;
+  readonly file: string;
+  readonly found: boolean;
+  /** Schedules until it was found, or all there were. */
+  readonly runs: number;
+  /** The rule that was broken, and how. */
+  readonly rule?: string;
+  readonly message?: string;
+}
+
+const columns: readonly Column<Outcome>[] = [
+  { head: 'mutant', cell: ({ name }) => name },
+  { head: 'found', cell: ({ found }) => (found ? 'yes' : 'NO') },
+  { head: 'runs', cell: ({ runs }) => runs, align: 'right' },
+  { head: 'rule', cell: ({ rule }) => rule },
+];
+
+await runProgram({
+  name: 'sim-mutants',
+  summary:
+    'Puts known faults into a copy of the compiled product, one at a time, and looks whether the simulation finds them.',
+  options: {
+    runs: option(count(1, 1_000_000), '5000', 'schedules until a mutant counts as not found'),
+    seed: option(count(0, 0x7fff_ffff), '1', 'where chance begins'),
+    only: optional(text(), 'try the mutants whose names contain this'),
+    json: option(flag(), 'false', 'print one JSON object on stdout'),
+  },
+  examples: [
+    ['npm run sim:mutants', 'All mutants, in about a minute'],
+    ['npm run --silent sim:mutants -- --json', 'For programs'],
+  ],
+  async main({ settings, onStop }) {
+    const project = mkdtempSync(join(dist, 'mutants-'));
+    onStop('copy', () => rmSync(project, { recursive: true }));
+    const copy = join(project, 'dist');
+    for (const folder of folders) {
+      const filter = (path: string): boolean => !/\.(map|ts)$/.test(path);
+      cpSync(join(dist, folder), join(copy, folder), { recursive: true, filter });
+    }
+    const sound = await play(copy, settings);
+    if (sound.violations > 0)
+      throw new Error('the simulation finds faults in the product itself: run npm run sim first');
+    const outcomes: Outcome[] = [];
+    const chosen = mutations.filter(({ name }) => name.includes(settings.only ?? ''));
+    for (const mutation of chosen) {
+      const outcome = await tryMutant(copy, mutation, settings);
+      outcomes.push(outcome);
+      const { name, runs, rule } = outcome;
+      process.stderr.write(`${outcomes.length}/${chosen.length} ${name}: ${rule ?? 'NOT FOUND'}, ${runs} schedules\n`);
+    }
+    const survived = outcomes.filter(({ found }) => !found).map(({ name }) => name);
+    if (settings.json) printJson({ mutants: outcomes, found: outcomes.length - survived.length, survived });
+    else printTable(columns, outcomes, 'no mutants');
+    return survived.length === 0 ? 0 : 1;
+  },
+});
+
+async function tryMutant(copy: string, mutation: Mutation, settings: { runs: number; seed: number }): Promise<Outcome> {
+  const { name, file } = mutation;
+  const path = join(copy, file);
+  const original = readFileSync(path, 'utf8');
+  writeFileSync(path, mutated(original, mutation));
+  try {
+    const { violations, runs, failures } = await play(copy, settings);
+    const [first] = failures;
+    return {
+      name,
+      file,
+      found: violations > 0,
+      runs,
+      ...(first === undefined ? {} : { rule: first.rule, message: first.message }),
+    };
+  } finally {
+    writeFileSync(path, original);
+  }
+}
+
+function play(copy: string, { runs, seed }: { runs: number; seed: number }): Promise<Result> {
+  const words = [String(seed), String(runs)];
+  const program = join(copy, 'test/sim/play.js');
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [program, ...words], { timeout: childMsMax }, (error, stdout, stderr) => {
+      if (stdout !== '') resolve(JSON.parse(stdout));
+      else reject(new Error(`the simulation said nothing: ${stderr}`, { cause: error }));
+    });
+  });
+}
