@@ -27,6 +27,8 @@ export interface Seen {
   driver?: string;
   cuts: number;
   moves: number;
+  /** The longest time in which the application got no answer because it was moved. */
+  blackoutMs: number;
 }
 
 const stageOf = (job: Job, route: string, address: string) => ({
@@ -114,6 +116,7 @@ async function move({ world, name }: Job, to: string, seen: Seen): Promise<reado
   if (code !== 0) return [`move to ${to}: ${stderr.trim()}`];
   const record: MoveRecord = JSON.parse(stdout);
   seen.moves += 1;
+  seen.blackoutMs = Math.max(seen.blackoutMs, record.blackoutMs.total);
   const failures = [];
   if (record.outcome !== 'moved') failures.push(`move to ${to}: ${record.outcome}`);
   if (!record.sessions.every(({ same }) => same)) failures.push(`move to ${to}: a session is another one than before`);

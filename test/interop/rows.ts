@@ -19,6 +19,8 @@ export interface Row {
   readonly seenAs?: string;
   readonly cuts: number;
   readonly moves: number;
+  /** Of the longest of its moves. */
+  readonly blackoutMs: number;
   readonly ms: number;
   readonly problems: readonly string[];
 }
@@ -41,6 +43,12 @@ export const columns: readonly Column<Row>[] = [
   { head: 'lines', cell: (row) => row.lines, align: 'right', spare: 3 },
   { head: 'cuts', cell: (row) => row.cuts || '', align: 'right', spare: 4 },
   { head: 'moves', cell: (row) => row.moves || '', align: 'right', spare: 4 },
+  {
+    head: 'blackout',
+    cell: (row) => (row.moves > 0 ? shownMs(row.blackoutMs) : ''),
+    align: 'right',
+    spare: 4,
+  },
   { head: 'time', cell: (row) => shownMs(row.ms), align: 'right', spare: 5 },
   { head: 'seen as', cell: (row) => row.seenAs, spare: 6 },
   { head: 'remark', cell: (row) => row.skipped ?? row.problems[0] },

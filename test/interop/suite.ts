@@ -48,14 +48,23 @@ async function playProgram(
   command: Command | string,
   halls: Halls,
 ): Promise<Row> {
-  const base = { driver: driver.name, version: driver.version, program, lines: 0, cuts: 0, moves: 0, ms: 0 };
+  const base = {
+    driver: driver.name,
+    version: driver.version,
+    program,
+    lines: 0,
+    cuts: 0,
+    moves: 0,
+    blackoutMs: 0,
+    ms: 0,
+  };
   const skipped = { ...base, straight: 'skipped', proxied: 'skipped', equal: false, problems: [] } as const;
   if (typeof command === 'string') return { ...skipped, skipped: command, needs: 'driver' };
   const hall = program === 'move-criu' ? halls.criu : halls.relink;
   if (hall.kind === 'missing') return { ...skipped, skipped: hall.reason, needs: hall.needs };
   const { world, witness } = hall;
   const beganMs = performance.now();
-  const seen: Seen = { cuts: 0, moves: 0 };
+  const seen: Seen = { cuts: 0, moves: 0, blackoutMs: 0 };
   const job: Job = {
     world,
     witness,
@@ -66,7 +75,7 @@ async function playProgram(
   const straight = await tried(() => playStraight(job));
   const proxied = await tried(() => (routes[program] ?? playProxied)(job, seen));
   const differing = differences(straight.events, proxied.events);
-  const { driver: seenAs, cuts, moves } = seen;
+  const { driver: seenAs, cuts, moves, blackoutMs } = seen;
   return {
     ...base,
     straight: straight.failures.length === 0 ? 'ok' : 'failed',
@@ -76,6 +85,7 @@ async function playProgram(
     ...(seenAs === undefined ? {} : { seenAs }),
     cuts,
     moves,
+    blackoutMs,
     ms: performance.now() - beganMs,
     problems: [
       ...straight.failures.map((each) => `straight: ${each}`),

@@ -45,6 +45,7 @@ t.test('what was left out is a failure only where everything is required', async
     lines: 1,
     cuts: 0,
     moves: 0,
+    blackoutMs: 0,
     ms: 1,
     problems: [],
   };
