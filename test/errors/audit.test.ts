@@ -103,6 +103,8 @@ t.test('with certificates the audit log says who it was, as proved and not as to
 
 const isRoot = process.getuid?.() === 0;
 
+const bindsOnFullDisk = 40;
+
 /** A proxy whose audit log is on a disk of its own, of 64 KiB, that the test can fill and clear. Needs root. */
 async function onSmallDisk(t: Test, ...words: readonly string[]) {
   const disk = join(directory(t), 'disk');
@@ -117,10 +119,18 @@ async function onSmallDisk(t: Test, ...words: readonly string[]) {
   // Its mount namespace is its own; this is the way into it.
   const inside = `/proc/${stage.proxy.child.pid}/root${disk}`;
   const filler = join(inside, 'filler');
-  const fill = () => {
+  const path = join(inside, 'audit.log');
+  const fill = async () => {
+    await lineOf(path, 'bind');
     for (const bytes of [4096, 64, 1]) fillWith(filler, bytes);
+    // The rest of the file's last page takes the first lines: one of them is torn when it is full.
+    for (let count = 0; count < bindsOnFullDisk; count += 1) {
+      await stage.detach();
+      await stage.attach();
+    }
+    await stage.proxy.printed(/audit-failed/);
   };
-  return { ...stage, path: join(inside, 'audit.log'), fill, clear: () => rmSync(filler) };
+  return { ...stage, path, fill, clear: () => rmSync(filler) };
 }
 
 function fillWith(file: string, bytes: number): void {
@@ -138,14 +148,7 @@ t.test('disk full, --audit-on-failure continue: everybody goes on, loudly; no li
   }
   const stage = await onSmallDisk(t);
   const connection = await stage.connect();
-  await lineOf(stage.path, 'bind');
-  stage.fill();
-  // The rest of the file's last page takes the first lines: one of them is torn when it is full.
-  for (let count = 0; count < 40; count += 1) {
-    await stage.detach();
-    await stage.attach();
-  }
-  await stage.proxy.printed(/audit-failed/);
+  await stage.fill();
   t.match(
     logOf(stage.proxy).find(({ code }) => code === 'audit-failed'),
     { level: 50, onFailure: 'continue', failures: 1, err: { message: /ENOSPC/ } },
@@ -161,7 +164,7 @@ t.test('disk full, --audit-on-failure continue: everybody goes on, loudly; no li
     lines.map(({ n }) => n),
     lines.map((_line, index) => index + 1),
   );
-  t.equal(lines.filter(({ event }) => event === 'hold').length, 40);
+  t.equal(lines.filter(({ event }) => event === 'hold').length, bindsOnFullDisk);
   t.match(lines.at(-1), { event: 'bind', workload: 'another' });
   await connection.close();
 });
@@ -173,13 +176,7 @@ t.test('disk full, --audit-on-failure refuse: no new application begins, running
   }
   const stage = await onSmallDisk(t, '--audit-on-failure', 'refuse');
   const connection = await stage.connect();
-  await lineOf(stage.path, 'bind');
-  stage.fill();
-  for (let count = 0; count < 40; count += 1) {
-    await stage.detach();
-    await stage.attach();
-  }
-  await stage.proxy.printed(/audit-failed/);
+  await stage.fill();
   const other = stage.otherShim('another');
   await stage.proxy.printed(/the audit log of the proxy cannot be written/);
   t.same((await connection.execute('SELECT 1 FROM dual')).rows, [[1]], 'a call');

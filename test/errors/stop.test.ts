@@ -1,5 +1,6 @@
+import type { Connection } from 'oracledb';
 import t from 'tap';
-import { held } from './held.js';
+import { type Held, held } from './held.js';
 import { logOf, rejection } from './parts.js';
 
 /** SIGTERM to a proxy that holds somebody's transaction. */
@@ -8,9 +9,7 @@ const lost = { code: 'proxy-stopping', level: 40, user: 'app', sid: Number, seri
 
 t.test('drain: what is under way ends first, nothing new begins, and then the proxy is gone', async (t) => {
   const stage = await held(t, { proxy: ['--drain', '60s'] });
-  const busy = await stage.connect();
-  await busy.execute('CREATE TABLE kept (id NUMBER)');
-  await busy.execute('INSERT INTO kept VALUES (1)');
+  const busy = await inTransaction(stage);
   stage.proxy.child.kill('SIGTERM');
   await stage.proxy.printed(/draining/);
   t.match(
@@ -35,9 +34,7 @@ t.test('drain: what is under way ends first, nothing new begins, and then the pr
 
 t.test('drain: an application that is away may come back and commit', async (t) => {
   const stage = await held(t, { proxy: ['--drain', '60s'] });
-  const connection = await stage.connect();
-  await connection.execute('CREATE TABLE kept (id NUMBER)');
-  await connection.execute('INSERT INTO kept VALUES (1)');
+  const connection = await inTransaction(stage);
   await stage.detach();
   stage.proxy.child.kill('SIGTERM');
   await stage.proxy.printed(/"heldWorkloads":1/);
@@ -49,9 +46,8 @@ t.test('drain: an application that is away may come back and commit', async (t) 
 
 t.test('when the time is over, every session that is lost has a line of its own', async (t) => {
   const stage = await held(t, { proxy: ['--drain', '300ms'] });
-  const connections = [await stage.connect(), await stage.connect()];
-  await connections[0]?.execute('CREATE TABLE kept (id NUMBER)');
-  for (const each of connections) await each.execute('INSERT INTO kept VALUES (1)');
+  const connections = [await inTransaction(stage), await stage.connect()];
+  await connections[1]?.execute('INSERT INTO kept VALUES (2)');
   const idle = await stage.connect();
   stage.proxy.child.kill('SIGTERM');
   t.match(await stage.proxy.ended, { code: 0 });
@@ -72,9 +68,7 @@ t.test('when the time is over, every session that is lost has a line of its own'
 
 t.test('a second SIGTERM waits for nothing, and says what is lost', async (t) => {
   const stage = await held(t, { proxy: ['--drain', '60s'] });
-  const connection = await stage.connect();
-  await connection.execute('CREATE TABLE kept (id NUMBER)');
-  await connection.execute('INSERT INTO kept VALUES (1)');
+  const connection = await inTransaction(stage);
   stage.proxy.child.kill('SIGTERM');
   await stage.proxy.printed(/draining/);
   const askedMs = performance.now();
@@ -88,8 +82,16 @@ t.test('a second SIGTERM waits for nothing, and says what is lost', async (t) =>
   t.match(await rejection(connection.commit()), { isRecoverable: true });
 });
 
+/** A driver's connection that has a row uncommitted. */
+async function inTransaction(stage: Held): Promise<Connection> {
+  const connection = await stage.connect();
+  await connection.execute('CREATE TABLE kept (id NUMBER)');
+  await connection.execute('INSERT INTO kept VALUES (1)');
+  return connection;
+}
+
 /** Asks the database itself: the proxy is gone. */
-async function rowsKept(stage: Awaited<ReturnType<typeof held>>): Promise<number> {
+async function rowsKept(stage: Held): Promise<number> {
   const direct = await stage.connect(stage.databasePort);
   const { rows } = await direct.execute<[number]>('SELECT COUNT(*) FROM kept');
   await direct.close();
