@@ -65,7 +65,7 @@ const damages: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
     const body = Buffer.from(Array.from({ length: below(24) }, () => (random() < 0.7 ? pick(telling) : below(256))));
     // Often the beginning of a notification: its other fields are read only behind that.
     if (random() < 0.3) body.fill(Buffer.from([0, 8]), 0, Math.min(2, body.length));
-    const header = Buffer.from([0, 0, 0, 8 + body.length, below(16), 0, 0, 0]);
+    const header = Buffer.from([0, 0, 0, 8 + body.length, pick([9, 12, 14, 14, below(16)]), 0, 0, 0]);
     return random() < 0.5 ? Buffer.concat([header, body, bytes]) : Buffer.concat([bytes, header, body]);
   },
   'noise in it': (bytes) => {
