@@ -12,7 +12,9 @@ import { type Mutation, mutated, mutations } from './mutations.js';
 const dist = new URL('../../', import.meta.url).pathname;
 /** What the simulation is made of; the rest of the project is not copied. */
 const folders = ['shim', 'proxy', 'migrate', 'test/sim'];
-/** A mutant may also make the code run for ever. */
+/** Schedules that the product itself must stand first. */
+const soundRuns = 500;
+/** A mutant may also make the code run for ever. All schedules take some seconds. */
 const childMsMax = 60_000;
 
 /** What became of one mutant. */
@@ -56,8 +58,8 @@ await runProgram({
       const filter = (path: string): boolean => !/\.(map|ts)$/.test(path);
       cpSync(join(dist, folder), join(copy, folder), { recursive: true, filter });
     }
-    const sound = await play(copy, settings);
-    if (sound.violations > 0)
+    const sound = await play(copy, { ...settings, runs: soundRuns });
+    if (sound === undefined || sound.violations > 0)
       throw new Error('the simulation finds faults in the product itself: run npm run sim first');
     const outcomes: Outcome[] = [];
     const chosen = mutations.filter(({ name }) => name.includes(settings.only ?? ''));
@@ -80,7 +82,9 @@ async function tryMutant(copy: string, mutation: Mutation, settings: { runs: num
   const original = readFileSync(path, 'utf8');
   writeFileSync(path, mutated(original, mutation));
   try {
-    const { violations, runs, failures } = await play(copy, settings);
+    const result = await play(copy, settings);
+    if (result === undefined) return { name, file, found: true, runs: 0, rule: 'crash', message: 'runs for ever' };
+    const { violations, runs, failures } = result;
     const [first] = failures;
     return {
       name,
@@ -94,12 +98,13 @@ async function tryMutant(copy: string, mutation: Mutation, settings: { runs: num
   }
 }
 
-function play(copy: string, { runs, seed }: { runs: number; seed: number }): Promise<Result> {
-  const words = [String(seed), String(runs)];
-  const program = join(copy, 'test/sim/play.js');
+/** Undefined when it did not come to its end: the code under test runs for ever, which is as good as a broken rule. */
+function play(copy: string, { runs, seed }: { runs: number; seed: number }): Promise<Result | undefined> {
+  const words = [join(copy, 'test/sim/play.js'), String(seed), String(runs)];
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [program, ...words], { timeout: childMsMax }, (error, stdout, stderr) => {
+    execFile(process.execPath, words, { timeout: childMsMax, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
       if (stdout !== '') resolve(JSON.parse(stdout));
+      else if (error?.killed === true) resolve(undefined);
       else reject(new Error(`the simulation said nothing: ${stderr}`, { cause: error }));
     });
   });

@@ -87,8 +87,8 @@ const carrying: readonly Mutation[] = [
   {
     name: 'one unacknowledged byte is dropped',
     file: link,
-    from: 'stream.out.trim(Math.min(position, stream.out.end))',
-    to: 'stream.out.trim(Math.min(position + 1, stream.out.end))',
+    from: 'stream.out.append(bytes);',
+    to: 'stream.out.append(this.#attached ? bytes : bytes.subarray(0, bytes.length - 1));',
   },
   {
     name: 'one byte too many is sent again',
