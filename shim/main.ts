@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-import { randomUUID } from 'node:crypto';
 import net from 'node:net';
 import tls from 'node:tls';
 import { linkLimits, shimOptions } from './config.js';
 import { serveShimControl } from './control/server.js';
 import { Dialer, type DialerOptions } from './dialer.js';
+import { newInstance } from './instance.js';
 import { DriverListener } from './listener.js';
 import { runProgram } from './program/run.js';
 import { clientTls, loadSecurity, type Security } from './program/security.js';
@@ -31,7 +31,7 @@ await runProgram({
     const drivers = new DriverListener({ connectWaitMs: settings.connectWait, lingerMs }, log);
     const dialer = new Dialer({
       workload,
-      newInstance: randomUUID,
+      newInstance,
       target: proxy,
       connect: connector(loadSecurity(settings, { role: 'workload', name: workload }, log)),
       limits: linkLimits(settings),

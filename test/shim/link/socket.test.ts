@@ -1,11 +1,14 @@
 import { once } from 'node:events';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { brokenBy, type EndCode, LinkError, type LinkErrorCode } from '../../../shim/link/errors.js';
+import type { Clock } from '../../../shim/link/clock.js';
+import { brokenBy, type EndCode, type LinkError, type LinkErrorCode } from '../../../shim/link/errors.js';
 import type { StreamId } from '../../../shim/link/frame.js';
 import { defaultLimits, type LinkLimits } from '../../../shim/link/limits.js';
 import { Link } from '../../../shim/link/link.js';
-import { LinkSocket } from '../../../shim/link/socket.js';
+import { LinkSocket, type Wire } from '../../../shim/link/socket.js';
+import { SimSocket } from '../../sim/socket.js';
+import { Timeline } from '../../sim/timeline.js';
 
 /** Two connected sockets on loopback. */
 async function connected(t: Test): Promise<[Socket, Socket]> {
@@ -30,7 +33,7 @@ interface Side {
   readonly cut: Promise<LinkError>;
 }
 
-function side(role: 'shim' | 'proxy', raw: Socket, limits: LinkLimits): Side {
+function side(role: 'shim' | 'proxy', raw: Wire, limits: LinkLimits, clock?: Clock): Side {
   const arrived = new Map<StreamId, number>();
   const ended: EndCode[] = [];
   const link: Link = new Link(role, limits, {
@@ -46,7 +49,7 @@ function side(role: 'shim' | 'proxy', raw: Socket, limits: LinkLimits): Side {
     acksWaiting: () => socket.acksWaiting(),
   });
   const events = { control: () => undefined, cut: (_error: LinkError): void => undefined };
-  const socket = new LinkSocket(raw, limits, events);
+  const socket = new LinkSocket(raw, limits, events, clock);
   const cut = new Promise<LinkError>((resolve) => {
     events.cut = resolve;
   });
@@ -124,25 +127,40 @@ t.test('the code says whether nobody was there, TLS failed, or a link that was t
 });
 
 t.test('a peer that falls silent is taken for dead; one that only heartbeats is not', async (t) => {
-  const limits = { ...defaultLimits, heartbeatMs: 20, silenceMs: 60 };
-  const [near, far] = await connected(t);
-  const quiet = side('shim', near, limits);
-  const error = await quiet.cut;
-  t.ok(error instanceof LinkError);
-  t.equal(error.code, 'link-silent');
-  far.destroy();
-
-  const [a, b] = await connected(t);
-  const shim = side('shim', a, limits);
-  const proxy = side('proxy', b, limits);
-  const verdict = await Promise.race([
-    shim.cut.then(() => 'cut'),
-    proxy.cut.then(() => 'cut'),
-    new Promise((resolve) => setTimeout(() => resolve('alive'), 300)),
-  ]);
-  t.equal(verdict, 'alive');
-  shim.socket.destroy();
-  proxy.socket.destroy();
+  const limits = { ...defaultLimits, heartbeatMs: 5_000, silenceMs: 15_000 };
+  const timeline = new Timeline();
+  const clock: Clock = {
+    now: () => timeline.nowMs,
+    after: (ms, call) => timeline.at(timeline.nowMs + ms, call),
+    soon: (call) => void timeline.at(timeline.nowMs, call),
+    random: () => 0,
+  };
+  let isSilent = false;
+  const end = (other: () => SimSocket): SimSocket => {
+    const take = (bytes: Buffer): number => {
+      if (!isSilent) timeline.at(timeline.nowMs, () => other().receive(bytes));
+      return bytes.length;
+    };
+    return new SimSocket(clock, { take, ended: () => undefined, destroyed: () => undefined }, false);
+  };
+  const near: SimSocket = end(() => far);
+  const far: SimSocket = end(() => near);
+  let brokenAtMs: number | undefined;
+  const shim = side('shim', near, limits, clock);
+  side('proxy', far, limits, clock);
+  void shim.cut.then((error) => t.equal(error.code, 'link-silent'));
+  const look = (): void => {
+    if (near.destroyed) brokenAtMs ??= timeline.nowMs;
+  };
+  timeline.runUntil(3_600_000, look);
+  t.equal(brokenAtMs, undefined, 'an hour of heartbeats');
+  isSilent = true;
+  timeline.runUntil(3_700_000, look);
+  const silentMs = (brokenAtMs ?? 0) - 3_600_000;
+  t.ok(
+    silentMs > limits.silenceMs - limits.heartbeatMs && silentMs <= limits.silenceMs + limits.heartbeatMs,
+    `${silentMs} ms`,
+  );
 });
 
 t.test('a stream frame before the handshake is done severs the link', async (t) => {
