@@ -231,6 +231,31 @@ t.test('a shim of another version is told to come again, and with which version'
   t.match(decodeRejected(Buffer.concat(answer).subarray(24)), { verdict: 'try-later', version: 1 });
 });
 
+t.test(
+  'a proxy of another version costs a shim nothing: it keeps its drivers and what they said, and comes again',
+  async (t) => {
+    const newer = net.createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () =>
+        socket.write(
+          encodeRejected({ version: 2, verdict: 'try-later', reason: 'version 1 is not spoken', retryAfterMs: 1 }),
+        ),
+      );
+    });
+    await new Promise<void>((resolve) => newer.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => newer.close());
+    const app = await shim(t, { port: portOf(newer) });
+    const driver = new TestDriver(app.port);
+    driver.socket.write('early');
+    app.dialer.attach().catch(() => undefined);
+    await until(() => app.resumes.length > 2);
+    const proxy = await gate(t);
+    await app.dialer.attach({ port: proxy.port });
+    await until(() => proxy.databases[0]?.text === 'early');
+    t.equal(app.dialer.epoch, 1);
+  },
+);
+
 t.test('a shim that is refused for good breaks its drivers off and turns new ones away', async (t) => {
   for (const verdict of ['stale-epoch', 'peer-rewound', 'not-authorised'] as const) {
     const refuser = net.createServer((socket) => {

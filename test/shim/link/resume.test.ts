@@ -63,6 +63,11 @@ t.test('every message of the handshake comes back as it was sent', async (t) => 
   t.strictSame(decodeRejected(encodeRejected(no).subarray(headerBytes)), no);
 });
 
+t.test('a RESUME_OK of another version severs the link, and ends nothing', async (t) => {
+  const ok = { ...resume, version: 2, epoch: 7 as Epoch, token: token(1), replayedBytes: 0 };
+  t.throws(() => decodeResumeOk(encodeResumeOk(ok).subarray(headerBytes)), { code: 'link-version' });
+});
+
 t.test('a verdict of a newer proxy is final', async (t) => {
   const later = pack({ version: 2, verdict: 'moon-phase', reason: '', retryAfterMs: 0 });
   t.equal(decodeRejected(later).verdict, 'not-authorised');
