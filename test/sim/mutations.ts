@@ -133,6 +133,12 @@ const carrying: readonly Mutation[] = [
     to: 'this.finsSent = this.endsTotal;',
   },
   {
+    name: 'aborts that cross wait for each other',
+    file: link,
+    from: 'this.#brokeToo(stream, position, code);',
+    to: ';',
+  },
+  {
     name: 'OPEN is not sent again',
     file: link,
     from: 'if (stream.id > peer.lastStream)',

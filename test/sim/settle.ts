@@ -42,6 +42,8 @@ function unsettled(world: World): Violation | undefined {
       if (wrong !== undefined) return wrong;
     }
   }
+  const leaking = world.apps.find((app) => !app.dead && app.dialer.state.kind === 'bound' && forgotten(world, app) < 0);
+  if (leaking !== undefined) return new Violation('memory', `${nameOf(leaking)} keeps streams that are over`);
   const keeping = [
     ...world.apps.filter((app) => !app.dead && app.dialer.state.kind === 'bound').map((app) => app.dialer.link),
     ...world.gate.registry.workloads.filter(({ state }) => state.kind === 'bound'),
@@ -58,6 +60,16 @@ function isFull(world: World): boolean {
   return (
     workloads.length >= world.faults.proxyLimits.workloadsMax && workloads.every(({ state }) => state.kind === 'bound')
   );
+}
+
+/** Streams of the link less than there are living connections: below zero, some are kept that both ends have ended. */
+function forgotten(world: World, app: Application): number {
+  const living = app.drivers.filter((driver) => {
+    const database = world.auditor.sessions.get(driver.key ?? '')?.database;
+    const isOver = driver.hasReset || database === undefined || database.isOver;
+    return driver.key?.startsWith(`${app.dialer.instance}/`) === true && !isOver;
+  });
+  return living.length - app.dialer.link.streamCount;
 }
 
 /** A session that no living application has. */
