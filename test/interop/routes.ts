@@ -8,8 +8,12 @@ import type { SessionRow } from '../../proxy/control/contract.js';
 import { Relay } from '../e2e/relay.js';
 import { startShim } from '../e2e/shim.js';
 import type { Witness } from '../e2e/witness.js';
+import { listenIn } from '../fixtures/captures/tap.js';
+import { playDamaged } from '../proxy/damage.js';
 import { commandAt, follow, type Played, type Running, runningProgram } from './run.js';
 import type { Event } from './transcript.js';
+
+const seed = Number(process.env.HOLDFAST_SEED ?? Date.now() % 2 ** 31);
 
 /** One program of one driver, and the installation that it runs in. */
 export interface Job {
@@ -37,8 +41,31 @@ const stageOf = (job: Job, route: string, address: string) => ({
   gates: join(job.world.directory, 'gates', `${job.name}-${route}`),
 });
 
+/** Damaged copies of a program's conversations, so many of all together. */
+const damagedRuns = 150;
+
+/**
+ * Straight to the database. What driver and database say to each other is recorded on the way, and the proxy's decoders are
+ * given damaged copies of it.
+ */
 export async function playStraight(job: Job): Promise<Played> {
-  const stage = stageOf(job, 'straight', job.world.databaseAddress);
+  // The hosts of the other mover have networks of their own, and their programs are among these too.
+  if (job.world.mover !== 'relink') return playAt(job, job.world.databaseAddress);
+  const [host = '', port] = job.world.databaseAddress.split(':');
+  const closing: (() => void)[] = [];
+  const tap = await listenIn({ teardown: (done) => closing.push(done) }, { host, port: Number(port) });
+  try {
+    const played = await playAt(job, `127.0.0.1:${tap.port}`);
+    const recorded = tap.conversations.map((segments) => ({ name: job.name, segments }));
+    const { failures } = playDamaged(recorded, seed, damagedRuns);
+    return { ...played, failures: [...played.failures, ...failures] };
+  } finally {
+    for (const close of closing) close();
+  }
+}
+
+async function playAt(job: Job, address: string): Promise<Played> {
+  const stage = stageOf(job, 'straight', address);
   const program = job.world.start(`${job.name}-straight`, 'center', commandAt(job.command, stage));
   const played = await follow(runningProgram(program), stage.gates, async () => []);
   await program.stop();
