@@ -76,7 +76,8 @@ export async function startTree(options: StartOptions): Promise<Pick<StoredWorkl
   // setsid comes after the fork: CRIU refuses a tree whose session leader is outside.
   const words = [...(options.isolated ? ['unshare', '--pid', '--fork', 'setsid'] : []), ...init, ...options.command];
   const [file = '', ...args] = words;
-  const child = spawn(file, args, { cwd: '/', detached: true, stdio: 'ignore', env: environment(options.env) });
+  // CRIU makes a directory in the first process's working directory, always with the same name: no two trees may share it.
+  const child = spawn(file, args, { cwd: directory, detached: true, stdio: 'ignore', env: environment(options.env) });
   child.unref();
   const failed = new Promise<boolean>((resolve) => child.once('error', () => resolve(false)));
   const ready = () => existsSync(join(directory, 'started'));

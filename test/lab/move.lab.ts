@@ -216,6 +216,19 @@ t.test('what the processes hold besides the shim cannot move, and is named', asy
   await world.holdfast('stop', 'direct');
 });
 
+t.test("applications are moved at the same moment, and do not get in each other's way", async (t) => {
+  const names = ['first', 'second', 'third'];
+  for (const [index, name] of names.entries()) {
+    const idle = Object.values(node('-e', 'setInterval(() => {}, 1000)')).flat();
+    await world.holdfast('run', '--name', name, '--listen', `127.0.0.1:${1631 + index}`, '--', ...idle);
+  }
+  for (const to of ['node-b', 'node-a']) {
+    const records = await Promise.all([...names, 'orders'].map((name) => move(to, name)));
+    t.strictSame(new Set(records.map(({ outcome }) => outcome)), new Set(['moved']), `to ${to}`);
+  }
+  for (const name of names) await world.holdfast('stop', name);
+});
+
 t.test('after all of this it is the same transaction, and nobody has seen a row of it', async (t) => {
   t.same(await identity(), first);
   t.equal(await proof.visibleRows('app.orders'), 0);
