@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -222,6 +222,9 @@ t.test("applications are moved at the same moment, and do not get in each other'
     const idle = Object.values(node('-e', 'setInterval(() => {}, 1000)')).flat();
     await world.holdfast('run', '--name', name, '--listen', `127.0.0.1:${1631 + index}`, '--', ...idle);
   }
+  const pidFile = (name: string) => join(world.directory, 'state/workloads', name, 'pid');
+  const workingDirectory = (name: string) => readlinkSync(`/proc/${readFileSync(pidFile(name), 'utf8').trim()}/cwd`);
+  t.equal(new Set(names.map(workingDirectory)).size, names.length, 'CRIU makes a directory in each of them');
   for (const to of ['node-b', 'node-a']) {
     const records = await Promise.all([...names, 'orders'].map((name) => move(to, name)));
     t.strictSame(new Set(records.map(({ outcome }) => outcome)), new Set(['moved']), `to ${to}`);
