@@ -1,5 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { Proof } from '../../fixtures/demo/proof.js';
@@ -7,30 +6,13 @@ import { findCriu } from '../../fixtures/lab/criu.js';
 import { account, node, openWorld, type World } from '../../fixtures/lab/world.js';
 import type { MoveRecord } from '../../migrate/record.js';
 import type { SessionRow } from '../../proxy/control/contract.js';
+import { faultyCriu } from './faulty-criu.js';
 
 /**
  * Moves with CRIU between hosts, and every way in which they can fail. One application goes through all of it in one
  * transaction; at the end every row must be there.
  */
 const application = new URL('../../fixtures/apps/insert-rows.js', import.meta.url).pathname;
-
-/** CRIU with faults: a file named after its verb says what goes wrong. */
-function faultyCriu(t: Test, criu: string) {
-  const directory = mkdtempSync(join(tmpdir(), 'hf-'));
-  t.teardown(() => rmSync(directory, { recursive: true }));
-  const path = join(directory, 'criu');
-  writeFileSync(
-    path,
-    `#!/bin/sh\nif [ -e '${directory}/'"$1" ]; then . '${directory}/'"$1"; fi\nexec '${criu}' "$@"\n`,
-  );
-  chmodSync(path, 0o755);
-  return {
-    path,
-    /** The verb does this first: shell text in which $criu is the real one. */
-    set: (verb: string, script: string) => writeFileSync(join(directory, verb), `criu='${criu}'\n${script}\n`),
-    clear: (verb: string) => rmSync(join(directory, verb)),
-  };
-}
 
 async function until(what: string, condition: () => boolean): Promise<void> {
   const deadlineMs = performance.now() + 60_000;
