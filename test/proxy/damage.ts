@@ -10,7 +10,7 @@ import { defaultBackendLimits, recordBytesMax } from '../../proxy/backend/limits
 import { PacketReader, TnsError } from '../../proxy/tns/index.js';
 import { SessionTracker } from '../../proxy/track/session.js';
 import type { Recorded } from '../fixtures/captures/programs.js';
-import { Random } from '../sim/random.js';
+import { Random } from '../random.js';
 
 /** Bytes that mean something in many places: lengths, types, the greatest and the least of everything. */
 const telling: readonly [number, ...number[]] = [

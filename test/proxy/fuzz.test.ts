@@ -2,7 +2,7 @@
 import t from 'tap';
 import { parseTarget } from '../../proxy/backend/target.js';
 import { recordPrograms } from '../fixtures/captures/programs.js';
-import { Random } from '../sim/random.js';
+import { Random } from '../random.js';
 import { damage, playDamaged } from './damage.js';
 
 const seed = Number(process.env.HOLDFAST_SEED ?? Date.now() % 2 ** 31);

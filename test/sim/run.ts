@@ -1,9 +1,9 @@
 import type { Verdict } from '../../shim/link/index.js';
+import { Random, seedOf } from '../random.js';
 import { Actions } from './actions.js';
 import { noRefusals } from './auditor.js';
 import { checkStep } from './checks.js';
 import { type Action, actions as allActions, Dice, drawFaults } from './faults.js';
-import { Random, seedOf } from './random.js';
 import { settle } from './settle.js';
 import { type Rule, Violation } from './violation.js';
 import { World } from './world.js';

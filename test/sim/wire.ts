@@ -1,9 +1,9 @@
 import { unpack } from 'msgpackr';
 import { frameTypes, type Verdict } from '../../shim/link/index.js';
+import type { Random } from '../random.js';
 import type { Application } from './application.js';
 import type { Gate } from './gate.js';
 import { Pipe, type PipeEvents, type Weather } from './network.js';
-import type { Random } from './random.js';
 import type { SimSocket } from './socket.js';
 import type { Timeline } from './timeline.js';
 

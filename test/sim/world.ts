@@ -6,6 +6,7 @@ import {
   protocolVersion,
   type Verdict,
 } from '../../shim/link/index.js';
+import type { Random } from '../random.js';
 import { Application, type Driver, type Image, type Surroundings } from './application.js';
 import { Auditor } from './auditor.js';
 import { Database } from './database.js';
@@ -13,7 +14,6 @@ import type { Faults } from './faults.js';
 import { Gate } from './gate.js';
 import { Holds } from './holds.js';
 import type { PipeEvents } from './network.js';
-import type { Random } from './random.js';
 import { Timeline } from './timeline.js';
 import { Violation } from './violation.js';
 import { controlFrame, headerBytes, text, Wire } from './wire.js';

@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import oracledb from 'oracledb';
 import { idsPerConnection, noteOf, RowDigest } from '../../fixtures/apps/rows.js';
-import { randomFrom } from '../e2e/random.js';
+import { randomFrom } from '../random.js';
 
 export interface WorkerPlan {
   readonly table: string;

@@ -5,7 +5,7 @@
  */
 import oracledb from 'oracledb';
 import type { TpcConnection } from '../fixtures/oracle/tpc.js';
-import { type Random, upTo } from './random.js';
+import type { Random } from '../random.js';
 
 export interface Stage {
   connection: TpcConnection;
@@ -29,7 +29,7 @@ export interface Action {
   run(stage: Stage): Promise<unknown>;
 }
 
-const idOf = ({ random }: Stage): number => upTo(random, 1000);
+const idOf = ({ random }: Stage): number => random.below(1000);
 const ok = ['ok'];
 
 function sql(weight: number, answers: readonly string[], text: (stage: Stage) => string): Action {
@@ -83,7 +83,7 @@ const queries: Readonly<Record<string, Action>> = {
     weight: 10,
     answers: ok,
     run: ({ open, random, connection }) =>
-      open[upTo(random, open.length)]?.getRows(1 + upTo(random, 5)) ?? connection.ping(),
+      open[random.below(open.length)]?.getRows(1 + random.below(5)) ?? connection.ping(),
   },
   'close rows': { weight: 2, answers: ok, run: async ({ open }) => open.shift()?.close() },
   'for update': sql(3, ok, ({ table }) => `select id from ${table} where id < 100 for update`),
@@ -142,14 +142,14 @@ const changes: Readonly<Record<string, Action>> = {
     answers: ok,
     run: (stage) =>
       stage.connection.execute(`update ${stage.table} set name = 'r' where id < :1 returning id into :2`, [
-        upTo(stage.random, 50),
+        stage.random.below(50),
         { dir: oracledb.BIND_OUT, type: oracledb.NUMBER },
       ]),
   },
   delete: {
     weight: 3,
     answers: ok,
-    run: (stage) => stage.connection.execute(`delete from ${stage.table} where id < :1`, [upTo(stage.random, 200)]),
+    run: (stage) => stage.connection.execute(`delete from ${stage.table} where id < :1`, [stage.random.below(200)]),
   },
   merge: sql(
     2,
@@ -186,8 +186,8 @@ const transactions: Readonly<Record<string, Action>> = {
   rollback: { weight: 4, answers: ok, run: ({ connection }) => connection.rollback() },
   'commit by statement': sql(2, ok, () => 'commit'),
   'rollback by statement': sql(2, ok, () => 'rollback'),
-  savepoint: sql(3, ok, ({ random }) => `savepoint here${upTo(random, 3)}`),
-  'rollback to': sql(3, ['ok', 'ORA-01086'], ({ random }) => `rollback to here${upTo(random, 3)}`),
+  savepoint: sql(3, ok, ({ random }) => `savepoint here${random.below(3)}`),
+  'rollback to': sql(3, ['ok', 'ORA-01086'], ({ random }) => `rollback to here${random.below(3)}`),
   'set transaction': sql(1, ['ok', 'ORA-01453'], () => 'set transaction isolation level serializable'),
   'alter session': sql(1, ok, () => "alter session set nls_date_format = 'YYYY'"),
   'lock table': sql(1, ok, ({ table }) => `lock table ${table} in share mode`),
@@ -195,9 +195,9 @@ const transactions: Readonly<Record<string, Action>> = {
 
 const definitions: Readonly<Record<string, Action>> = {
   'create table': sql(1, ['ok', 'ORA-00955'], ({ table, random }) => {
-    return `create table ${table}_${upTo(random, 4)} (id number)`;
+    return `create table ${table}_${random.below(4)} (id number)`;
   }),
-  'drop table': sql(1, ['ok', 'ORA-00942'], ({ table, random }) => `drop table ${table}_${upTo(random, 4)}`),
+  'drop table': sql(1, ['ok', 'ORA-00942'], ({ table, random }) => `drop table ${table}_${random.below(4)}`),
   truncate: sql(1, ok, ({ table }) => `truncate table ${table}`),
   'bad ddl': sql(1, ['ORA-00902'], ({ table }) => `create table ${table}_bad (id nonsense)`),
 };
@@ -229,9 +229,9 @@ const others: Readonly<Record<string, Action>> = {
     weight: 2,
     answers: ok,
     run: ({ connection, random }) => {
-      connection.module = `module ${upTo(random, 9)}`;
+      connection.module = `module ${random.below(9)}`;
       connection.action = 'act';
-      connection.clientId = `client ${upTo(random, 9)}`;
+      connection.clientId = `client ${random.below(9)}`;
       return connection.ping();
     },
   },
@@ -247,7 +247,7 @@ const nameOf = (stage: Stage): string => {
 async function sessionless(stage: Stage): Promise<void> {
   const { connection, random, table, check } = stage;
   const transactionId = nameOf(stage);
-  await connection.beginSessionlessTransaction({ transactionId, deferRoundTrip: random() < 0.3 });
+  await connection.beginSessionlessTransaction({ transactionId, deferRoundTrip: random.chance(0.3) });
   const change = () => connection.execute(`update ${table} set name = 's' where id < :1`, [idOf(stage)]);
   await change();
   check('begin and change');
@@ -259,7 +259,7 @@ async function sessionless(stage: Stage): Promise<void> {
   check('resume');
   await change();
   check('change');
-  if (random() < 0.5) await connection.commit();
+  if (random.chance(0.5)) await connection.commit();
   else await connection.rollback();
 }
 
@@ -270,7 +270,7 @@ async function twoPhases(stage: Stage): Promise<void> {
   check('tpcBegin');
   await connection.execute(`update ${table} set name = 'x' where id < :1`, [idOf(stage)]);
   check('change');
-  const end = random();
+  const end = random.unit();
   if (end < 0.3) return connection.tpcRollback(xid);
   await connection.tpcEnd(xid);
   check('tpcEnd');
@@ -306,13 +306,13 @@ const leaving: Readonly<Record<string, Action>> = {
 /** The driver looks at the status of no pipelined answer: it says what it knows after the next call. */
 async function piped({ connection, table, random }: Stage): Promise<void> {
   const pipeline = new oracledb.Pipeline();
-  for (let call = 0; call < 2 + upTo(random, 4); call++) {
-    pipeline.addExecute(`insert into ${table} (id, name) values (:1, 'p')`, [upTo(random, 1000)]);
+  for (let call = 0; call < 2 + random.below(4); call++) {
+    pipeline.addExecute(`insert into ${table} (id, name) values (:1, 'p')`, [random.below(1000)]);
   }
   pipeline.addFetchAll(`select id from ${table} where id < 5`);
-  if (random() < 0.3) pipeline.addCommit();
+  if (random.chance(0.3)) pipeline.addCommit();
   try {
-    await connection.runPipeline(pipeline, random() < 0.5);
+    await connection.runPipeline(pipeline, random.chance(0.5));
   } finally {
     await connection.ping();
   }
@@ -360,7 +360,7 @@ export const actions: Readonly<Record<string, Action>> = {
 
 /** Draws the name of an action, each as often as its weight says. */
 export function draw(random: Random): string {
-  let left = random() * totalWeight;
+  let left = random.unit() * totalWeight;
   for (const [name, { weight }] of Object.entries(actions)) {
     left -= weight;
     if (left < 0) return name;

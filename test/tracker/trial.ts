@@ -10,8 +10,8 @@ import type { Personality } from '../../fixtures/oracle/wire/personality.js';
 import type { SessionTrack } from '../../proxy/track/view.js';
 import type { TpcConnection } from '../fixtures/oracle/tpc.js';
 import { type Pipe, pipe } from '../proxy/backend/pipe.js';
+import { Random } from '../random.js';
 import { actions, draw, type Stage } from './actions.js';
-import { randomFrom, upTo } from './random.js';
 
 export interface Disagreement {
   /** `--seed` of a run that shows it again. */
@@ -67,13 +67,13 @@ async function perform(options: TrialOptions, scope: { teardown(action: () => un
   const log = { info: () => undefined, warn: () => undefined };
   const server = await startOracleServer({ database, host: '127.0.0.1', port: 0, log, personality });
   scope.teardown(() => server.close());
-  const cuts = randomFrom(seed);
+  const cuts = new Random(seed);
   const chunk = (bytes: Buffer): readonly Buffer[] => {
-    const at = upTo(cuts, bytes.length);
+    const at = cuts.below(bytes.length);
     return [bytes.subarray(0, at), bytes.subarray(at)];
   };
   const front = await pipe(scope as Parameters<typeof pipe>[0], { host: '127.0.0.1', port: server.port }, { chunk });
-  const sduBytes = [512, 2048, 8192, 65_535][upTo(cuts, 4)];
+  const sduBytes = [512, 2048, 8192, 65_535][cuts.below(4)];
   const kind = options.pooled === true ? ':pooled' : '';
   const connectString = `127.0.0.1:${front.port}/freepdb1${kind}?sdu=${sduBytes}`;
   const { connection, renew } = await connectionOf({ ...user, connectString }, options.pooled === true, scope);
@@ -84,7 +84,7 @@ async function perform(options: TrialOptions, scope: { teardown(action: () => un
   );
   const stage: Stage = {
     connection,
-    random: randomFrom(seed),
+    random: new Random(seed),
     table,
     open: [],
     check: (what) => verdict.check(what),

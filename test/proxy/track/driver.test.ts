@@ -8,23 +8,13 @@ import { openDatabase } from '../../../fixtures/oracle/postgres.js';
 import { startOracleServer } from '../../../fixtures/oracle/server.js';
 import { type Personality, personality23ai } from '../../../fixtures/oracle/wire/personality.js';
 import type { SessionTrack } from '../../../proxy/track/view.js';
+import { randomFrom } from '../../random.js';
 import { pipe } from '../backend/pipe.js';
 import { personalityUnmarked } from './personality.js';
 
 const seed = Number(process.env.HOLDFAST_SEED ?? Date.now() % 2 ** 31);
 const login = { user: 'scott', password: 'tiger' };
 const callsInProgram = 150;
-
-/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
-function randomFrom(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const database = await openDatabase({ services: ['freepdb1'], users: { scott: 'tiger' } });
 t.teardown(() => database.close());

@@ -32,3 +32,9 @@ export class Random {
 export function seedOf(seed: number, index: number): number {
   return (Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(index + 1, 0xc2b2ae35)) >>> 0;
 }
+
+/** The same as a function, numbers from 0 to 1. */
+export function randomFrom(seed: number): () => number {
+  const random = new Random(seed);
+  return () => random.unit();
+}
