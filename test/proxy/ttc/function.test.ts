@@ -1,27 +1,7 @@
 import t from 'tap';
-import {
-  functionName,
-  type RequestHead,
-  readRequestHead,
-  type TtcCapabilities,
-  ttcLimits,
-} from '../../../proxy/ttc/index.js';
+import { functionName, type RequestHead, readRequestHead, ttcLimits } from '../../../proxy/ttc/index.js';
 import { ascii, hex } from '../tns/bytes.js';
-
-const v24: TtcCapabilities = {
-  fieldVersion: 24,
-  endOfCallStatus: true,
-  endOfResponse: true,
-  plainTexts: false,
-  wideScales: false,
-};
-const v13: TtcCapabilities = {
-  fieldVersion: 13,
-  endOfCallStatus: true,
-  endOfResponse: true,
-  plainTexts: false,
-  wideScales: false,
-};
+import { v13, v24 } from './agreed.js';
 
 function head(...parts: readonly string[]): RequestHead {
   return readRequestHead(hex(...parts), v24);

@@ -1,29 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  BadScalar,
-  ByteReader,
-  OutOfBytes,
-  ResponseTail,
-  readEndOfCall,
-  type TtcCapabilities,
-} from '../../../proxy/ttc/index.js';
+import { BadScalar, ByteReader, OutOfBytes, ResponseTail, readEndOfCall } from '../../../proxy/ttc/index.js';
 import { ascii, be, hex } from '../tns/bytes.js';
-
-const v24: TtcCapabilities = {
-  fieldVersion: 24,
-  endOfCallStatus: true,
-  endOfResponse: true,
-  plainTexts: false,
-  wideScales: false,
-};
-const v13: TtcCapabilities = {
-  fieldVersion: 13,
-  endOfCallStatus: true,
-  endOfResponse: true,
-  plainTexts: false,
-  wideScales: false,
-};
+import { v13, v24 } from './agreed.js';
 
 function ub(n: number): string {
   const size = n === 0 ? 0 : n < 256 ? 1 : n < 65536 ? 2 : 4;
