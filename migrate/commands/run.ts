@@ -8,6 +8,7 @@ export const run = defineCommand({
   name: 'run',
   summary: 'Starts an application together with its shim, as one workload that can be moved.',
   positional: '<command...>',
+  runsCommand: true,
   options: {
     name: required(name(), 'name of the workload'),
     node: optional(name(), 'where to start it; the first node of the cluster file when left out'),

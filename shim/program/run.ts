@@ -38,6 +38,8 @@ export interface CommandSpec<Options extends OptionSet> {
   readonly summary: string;
   /** Positional arguments as commander writes them: `<workload>`, `[command...]`. */
   readonly positional?: string;
+  /** The positional arguments are a command line: from its first word on, options are that command's. */
+  readonly runsCommand?: boolean;
   /** A second word for the same command. */
   readonly alias?: string;
   readonly options: Options;
@@ -61,8 +63,7 @@ export function defineCommand<Options extends OptionSet>(spec: CommandSpec<Optio
       addStandardOptions(program, commonHeading);
       if (spec.alias !== undefined) program.alias(spec.alias);
       for (const word of spec.positional?.split(' ') ?? []) program.argument(word);
-      // From the first word of a command line to run, everything belongs to that command.
-      program.passThroughOptions(spec.positional?.includes('...') ?? false);
+      program.passThroughOptions(spec.runsCommand ?? false);
       program.summary(spec.summary).description(spec.summary);
       program.addHelpText('after', helpAfter(spec.examples));
       program.action(async () => {

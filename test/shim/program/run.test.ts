@@ -163,3 +163,10 @@ t.test('words after -- belong to the command, dashes and all', async (t) => {
   t.equal(code, 0);
   t.equal(stdout, '["ls","--color","-l"]\n');
 });
+
+t.test("options may stand behind words, but for a command line: there they are that command's", async (t) => {
+  const words = await ended(start(t, ['echo', 'one', 'two', '--log-level', 'error']));
+  t.equal(words.stdout, '["one","two"]\n');
+  const line = await ended(start(t, ['wrap', '--log-level', 'error', 'ls', '--color', '-l']));
+  t.equal(line.stdout, '["ls","--color","-l"]\n');
+});

@@ -50,6 +50,18 @@ await runPrograms('sample', 'A program to test with.', {
       return 0;
     },
   }),
+  wrap: defineCommand({
+    name: 'wrap',
+    summary: 'Prints the command it is given.',
+    positional: '<command...>',
+    runsCommand: true,
+    options: {},
+    examples: [],
+    async main(run) {
+      console.log(JSON.stringify(run.args));
+      return 0;
+    },
+  }),
   echo: defineCommand({
     name: 'echo',
     alias: 'say',
