@@ -10,8 +10,7 @@
  * Nothing is synced: the memory survives the process, and a machine that dies takes the connections along.
  */
 import { mkdirSync, readdirSync, unlinkSync } from 'node:fs';
-import type { EntryKind } from './entry.js';
-import { type Entry, entryKinds } from './entry.js';
+import { type Entry, type EntryKind, entryKinds } from './entry.js';
 import { JournalError } from './errors.js';
 import { defaultJournalLimits, type JournalLimits } from './limits.js';
 import { pathOf, readSegment, Segment, segmentNumber } from './segment.js';

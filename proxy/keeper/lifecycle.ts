@@ -1,3 +1,4 @@
+import { assertNever } from '../../shim/program/errors.js';
 import type { KeeperLimits } from './limits.js';
 
 /**
@@ -299,8 +300,4 @@ function killed(worker: Worker | undefined): LifecycleAction[] {
 
 function tell(alarm: Alarm, worker: Worker, why: string): LifecycleAction {
   return { kind: 'tell', alarm, worker: worker.number, why };
-}
-
-function assertNever(value: never): never {
-  throw new TypeError(`unhandled ${JSON.stringify(value)}`);
 }
