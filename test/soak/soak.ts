@@ -1,21 +1,16 @@
-import { cpSync, writeFileSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import oracledb from 'oracledb';
-import { idsPerConnection } from '../../fixtures/apps/rows.js';
-import type { Program } from '../../fixtures/lab/program.js';
-import { account, node, openWorld, type World } from '../../fixtures/lab/world.js';
+import { openWorld, type World } from '../../fixtures/lab/world.js';
 import type { WorkloadRow } from '../../proxy/control/contract.js';
 import { type FaultKind, FaultSwitch } from '../e2e/faults/switch.js';
 import { Relay } from '../e2e/relay.js';
-import { runShim } from '../e2e/shim.js';
 import { Witness } from '../e2e/witness.js';
+import type { Verdict } from '../load/books.js';
+import { Load } from '../load/load.js';
 import { randomFrom } from '../random.js';
-import { judge, type Verdict } from './books.js';
-import { Reports } from './reports.js';
 import { type Growth, growthOf, residentBytes, type Sample } from './resident.js';
-import type { WorkerPlan } from './worker.js';
 
 export interface SoakOptions {
   readonly durationMs: number;
@@ -57,20 +52,13 @@ export interface SoakResult extends Verdict {
   readonly kept: string | undefined;
 }
 
-const noteBytes = 400;
-const shards = 5;
-const table = 'soak';
-const counters = 'soak_counters';
-const filledTable = 'soak_filled';
-const startMsMax = 60_000;
+const noteBytes = { rows: 400, lobs: 20_000, filled: 400 } as const;
+/** Most steps are single rows; arrays and big fetches come often enough to be under way at many cuts. */
+const mix = { insert: 30, insertMany: 0.5, readBack: 1, fetch: 0.2, writeLob: 0.3, readLob: 0.3 } as const;
 const sampleMs = 1_000;
 const sayMs = 10_000;
 /** A cut comes within so many bytes of the moment it is asked for. */
 const cutBytesMax = 20_000;
-/** For the last transactions, once the applications have been told to stop. */
-const endMsMax = 120_000;
-/** The same where something is wrong already. */
-const troubleMsMax = 3_000;
 
 /** Applications that never stop, over links that are cut all the time, and the books about it. */
 export class Soak {
@@ -78,30 +66,33 @@ export class Soak {
   readonly #world: World;
   readonly #witness: Witness;
   readonly #random: () => number;
-  readonly #relays: Relay[] = [];
-  readonly #applications: Program[] = [];
+  readonly #relays: readonly Relay[];
+  readonly #load: Load;
   readonly #watched = new Map<string, { readonly pid: number; readonly samples: Sample[] }>();
-  readonly #troubles: string[] = [];
-  readonly #reports: Reports;
   #isEnding = false;
 
-  private constructor(options: SoakOptions, world: World, witness: Witness) {
+  private constructor(options: SoakOptions, world: World, witness: Witness, relays: readonly Relay[], load: Load) {
     this.#options = options;
     this.#world = world;
     this.#witness = witness;
     this.#random = randomFrom(options.seed);
-    const sessions = Array.from({ length: options.sessions }, (_, index) => index + 1);
-    this.#reports = new Reports(this.#applications, sessions);
+    this.#relays = relays;
+    this.#load = load;
+    for (const [name, pid] of load.shims) this.#watched.set(name, { pid, samples: [] });
+    this.#watched.set('proxy', { pid: world.proxy.child.pid ?? 0, samples: [] });
   }
 
   static async run(options: SoakOptions): Promise<SoakResult> {
     const world = await openWorld({ mover: 'relink' });
     try {
       const witness = await Witness.open(world.postgresUrl);
+      const relays: Relay[] = [];
       try {
-        const soak = new Soak(options, world, witness);
-        return await soak.#run();
+        for (let index = 0; index < options.workloads; index += 1) relays.push(await Relay.open(world.proxyAddress));
+        const load = await startLoad(options, world, witness, relays);
+        return await new Soak(options, world, witness, relays, load).#run();
       } finally {
+        for (const relay of relays) await relay.close();
         await witness.close();
       }
     } finally {
@@ -110,10 +101,12 @@ export class Soak {
   }
 
   async #run(): Promise<SoakResult> {
-    const { durationMs, say } = this.#options;
-    await this.#prepare();
-    const sessions = await this.#allAtWork();
+    const { durationMs, fault, say } = this.#options;
+    const sessions = await this.#witness.sessions();
     say(`${sessions.size} sessions are at work`);
+    if (fault !== undefined) {
+      new FaultSwitch(fault.directory, 'soak-1', { kind: fault.kind, direction: 'down' }).arm();
+    }
     const beganMs = performance.now();
     const cutting = this.#cut();
     await this.#watch(beganMs + durationMs);
@@ -121,83 +114,10 @@ export class Soak {
     await cutting;
     const after = await this.#witness.sessions();
     const links = await this.#links();
-    writeFileSync(this.#stopFile, '');
-    say('the applications have been told to stop');
-    await this.#awaitEnd();
+    say('the applications are told to stop');
+    await this.#load.end();
     const seconds = Math.round((performance.now() - beganMs) / 1_000);
-    const result = await this.#result(seconds, sessions, after, links);
-    for (const relay of this.#relays) await relay.close();
-    return result;
-  }
-
-  /** A session has a process in PostgreSQL from its first statement on. */
-  async #allAtWork(): Promise<ReadonlyMap<string, number>> {
-    const deadlineMs = performance.now() + startMsMax;
-    for (;;) {
-      const sessions = await this.#witness.sessions();
-      if (sessions.size >= this.#options.sessions) return sessions;
-      if (performance.now() > deadlineMs)
-        throw new Error(`only ${sessions.size} sessions began within ${startMsMax} ms`);
-      await setTimeout(100);
-    }
-  }
-
-  get #stopFile(): string {
-    return join(this.#world.directory, 'stop');
-  }
-
-  /** Tables, shims behind relays, applications. */
-  async #prepare(): Promise<void> {
-    const { workloads, sessions, seed, pauseMsMax, fault } = this.#options;
-    const filled = { firstId: 900 * idsPerConnection, rows: 2_000 };
-    await this.#createTables(filled);
-    for (let index = 0; index < workloads; index += 1) {
-      const name = `soak-${index + 1}`;
-      const relay = await Relay.open(this.#world.proxyAddress);
-      this.#relays.push(relay);
-      const shim = await runShim(this.#world, name, relay.address);
-      this.#watched.set(`${name} shim`, { pid: shim.program.child.pid ?? 0, samples: [] });
-      const [first, next] = [index, index + 1].map((each) => Math.floor((each * sessions) / workloads));
-      const plan: WorkerPlan = {
-        table,
-        counters,
-        shards,
-        noteBytes,
-        first: (first ?? 0) + 1,
-        sessions: (next ?? 0) - (first ?? 0),
-        seed,
-        pauseMsMax,
-        stopFile: this.#stopFile,
-        filled: { table: filledTable, ...filled },
-      };
-      const { user, password, service } = account;
-      const worker = new URL('./worker.js', import.meta.url).pathname;
-      const command = node(worker, `${shim.listen}/${service}`, user, password, JSON.stringify(plan));
-      this.#applications.push(this.#world.start(name, 'center', command));
-    }
-    this.#watched.set('proxy', { pid: this.#world.proxy.child.pid ?? 0, samples: [] });
-    for (const application of this.#applications) await application.printed(/"kind":"ready"/);
-    if (fault !== undefined) {
-      new FaultSwitch(fault.directory, 'soak-1', { kind: fault.kind, direction: 'down' }).arm();
-    }
-  }
-
-  async #createTables(filled: { readonly firstId: number; readonly rows: number }): Promise<void> {
-    const { user, password, service } = account;
-    const connectString = `${this.#world.databaseAddress}/${service}`;
-    const connection = await oracledb.getConnection({ user, password, connectString });
-    const columns = `id NUMBER(10), note VARCHAR2(${noteBytes}), txn NUMBER(10)`;
-    for (const name of [table, filledTable]) {
-      // No primary key: a row that is inserted twice must be there twice.
-      await connection.execute(`CREATE TABLE ${name} (${columns})`);
-      await connection.execute(`CREATE INDEX ${name}_id ON ${name} (id)`);
-    }
-    await connection.execute(`CREATE TABLE ${counters} (id NUMBER(10) PRIMARY KEY, n NUMBER(12))`);
-    for (let id = 0; id < shards; id += 1) await connection.execute(`INSERT INTO ${counters} VALUES (${id}, 0)`);
-    await connection.commit();
-    await connection.close();
-    await this.#witness.noteMakers(table);
-    await this.#witness.fill(filledTable, filled, noteBytes);
+    return this.#result(seconds, sessions, after, links);
   }
 
   /** Cuts links one by one, at any byte, until the run ends. */
@@ -215,15 +135,15 @@ export class Soak {
   /** Looks at memory and at progress every second, until the time or the patience is over. */
   async #watch(untilMs: number): Promise<void> {
     let sayAtMs = performance.now() + sayMs;
-    while (performance.now() < untilMs && this.#troubles.length === 0) {
+    while (performance.now() < untilMs && this.#load.troubles.length === 0) {
       await setTimeout(Math.min(sampleMs, Math.max(0, untilMs - performance.now())));
       this.#sample();
-      this.#look();
+      this.#load.look();
       if (performance.now() < sayAtMs) continue;
       sayAtMs += sayMs;
       const leftSeconds = Math.max(0, Math.round((untilMs - performance.now()) / 1_000));
       this.#options.say(
-        `${this.#cuts} cuts, ${this.#reports.all('transaction').length} transactions, ${leftSeconds} s to go`,
+        `${this.#cuts} cuts, ${this.#load.reports.all('transaction').length} transactions, ${leftSeconds} s to go`,
       );
     }
   }
@@ -235,39 +155,6 @@ export class Soak {
     }
   }
 
-  /** Is somebody lost, or standing still? */
-  #look(): void {
-    this.#reports.read();
-    for (const { session, error } of this.#reports.all('lost')) this.#trouble(`session ${session}: ${error}`);
-    for (const { session, what } of this.#reports.all('wrong')) this.#trouble(`session ${session} read ${what}`);
-    if (this.#applications.every(isOver)) return;
-    const { stallMs } = this.#options;
-    for (const session of this.#reports.silent(stallMs)) {
-      this.#trouble(`session ${session} has done nothing for ${stallMs} ms`);
-    }
-  }
-
-  #trouble(what: string): void {
-    if (!this.#troubles.includes(what)) this.#troubles.push(what);
-  }
-
-  /** Waits for the last transactions. Where there is trouble, nobody can say when they will come. */
-  async #awaitEnd(): Promise<void> {
-    const deadlineMs = performance.now() + endMsMax;
-    while (this.#troubles.length === 0 && !this.#applications.every(isOver) && performance.now() < deadlineMs) {
-      await setTimeout(100);
-      this.#look();
-    }
-    await setTimeout(this.#troubles.length === 0 ? 0 : troubleMsMax);
-    for (const application of this.#applications) {
-      if (isOver(application)) continue;
-      this.#trouble(`${application.name} does not end`);
-      application.child.kill('SIGKILL');
-      await application.ended;
-    }
-    this.#look();
-  }
-
   async #result(
     seconds: number,
     before: ReadonlyMap<string, number>,
@@ -275,14 +162,13 @@ export class Soak {
     links: readonly WorkloadRow[],
   ): Promise<SoakResult> {
     const { seed, sessions, workloads, say } = this.#options;
-    const told = this.#reports.all('transaction');
-    const sums = await this.#witness.numbers(`select id::int as key, n::float8 as value from app.${counters}`);
-    const verdict = judge(told, await this.#witness.everyId(table, noteBytes), sums);
+    const told = this.#load.reports.all('transaction');
+    const verdict = await this.#load.verdict();
     const gone = [...before].filter(([name, pid]) => after.get(name) !== pid).map(([name]) => name);
     const memory = [...this.#watched].map(([process, { samples }]) => ({ process, ...growthOf(samples) }));
     const growing = memory.filter(({ isFlat }) => isFlat === false).map(({ process }) => `${process} grows`);
     const ended = gone.map((name) => `${name} has another process in PostgreSQL, or none`);
-    const violations = [...new Set([...this.#troubles, ...ended, ...verdict.violations, ...growing])];
+    const violations = [...new Set([...this.#load.troubles, ...ended, ...verdict.violations, ...growing])];
     const ok = violations.length === 0;
     const kept = ok ? undefined : this.#keep();
     if (kept !== undefined) say(`something was wrong; all logs are in ${kept}`);
@@ -299,12 +185,12 @@ export class Soak {
       transactions: told.filter(({ committed }) => committed).length,
       rolledBackOnPurpose: told.filter(({ committed }) => !committed).length,
       rows: sum(told.map(({ rows }) => rows)),
-      calls: sum(this.#reports.all('done').map(({ calls }) => calls)),
-      bigFetches: sum(this.#reports.all('done').map(({ fetches }) => fetches)),
+      calls: sum(this.#load.reports.all('done').map(({ calls }) => calls)),
+      bigFetches: sum(this.#load.reports.all('done').map(({ fetches }) => fetches)),
       ...verdict,
       violations,
-      lostSessions: Math.max(this.#reports.all('lost').length, gone.length),
-      wrongReads: this.#reports.all('wrong').length,
+      lostSessions: Math.max(this.#load.reports.all('lost').length, gone.length),
+      wrongReads: this.#load.reports.all('wrong').length,
       memory,
       kept,
     };
@@ -329,6 +215,21 @@ export class Soak {
   }
 }
 
-function isOver({ child }: Program): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
+function startLoad(
+  { sessions, seed, pauseMsMax, stallMs }: SoakOptions,
+  world: World,
+  witness: Witness,
+  relays: readonly Relay[],
+): Promise<Load> {
+  return Load.start({
+    world,
+    witness,
+    name: 'soak',
+    proxies: relays.map(({ address }) => address),
+    sessions,
+    shape: { mix, stepsMax: 30, arrayRowsMax: 300, pauseMsMax, pulseMs: 0, seed },
+    noteBytes,
+    filledRows: 2_000,
+    stallMs,
+  });
 }

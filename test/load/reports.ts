@@ -1,13 +1,13 @@
 import type { Program } from '../../fixtures/lab/program.js';
-import type { WorkerEvent } from './worker.js';
+import type { LoadEvent } from './plan.js';
 
-export type Told<Kind extends WorkerEvent['kind']> = Extract<WorkerEvent, { kind: Kind }>;
+export type Told<Kind extends LoadEvent['kind']> = Extract<LoadEvent, { kind: Kind }>;
 
 /** What the applications have told so far. Every line is read once, however long a run lasts. */
 export class Reports {
   readonly #applications: readonly Program[];
   readonly #readTo = new Map<Program, number>();
-  readonly #events: WorkerEvent[] = [];
+  readonly #events: LoadEvent[] = [];
   /** When each session has told of something last. */
   readonly #heardAtMs = new Map<number, number>();
 
@@ -17,7 +17,7 @@ export class Reports {
     for (const session of sessions) this.#heardAtMs.set(session, performance.now());
   }
 
-  all<Kind extends WorkerEvent['kind']>(kind: Kind): readonly Told<Kind>[] {
+  all<Kind extends LoadEvent['kind']>(kind: Kind): readonly Told<Kind>[] {
     return this.#events.filter((event): event is Told<Kind> => event.kind === kind);
   }
 
@@ -39,7 +39,7 @@ export class Reports {
     return [...this.#heardAtMs].filter(([, atMs]) => atMs < sinceMs).map(([session]) => session);
   }
 
-  #add(event: WorkerEvent): void {
+  #add(event: LoadEvent): void {
     this.#events.push(event);
     if ('session' in event) this.#heardAtMs.set(event.session, performance.now());
   }

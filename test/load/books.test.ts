@@ -7,13 +7,21 @@ function told(number: number, firstId: number, rows: number, more: Partial<Told<
   const event: Told<'transaction'> = {
     kind: 'transaction',
     session: 1,
+    life: 1,
     number,
     firstId,
     rows,
     shard: 0,
     committed: true,
+    beganMs: 0,
+    endedMs: 1,
   };
   return { ...event, ...more };
+}
+
+function lost(number: number, firstId: number, rows: number, more: Partial<Told<'lost'>> = {}): Told<'lost'> {
+  const where = { session: 1, life: 1, number, firstId, rows, shard: 0, atMs: 2 };
+  return { kind: 'lost', error: 'ORA-03113', committing: false, ...where, ...more };
 }
 
 function found(id: number, more: Partial<FoundId> = {}): FoundId {
@@ -25,7 +33,7 @@ const three = [found(1), found(2), found(3)];
 t.test('books that agree have nothing to say', async (t) => {
   const transactions = [told(1, 1, 3), told(2, 4, 2, { committed: false })];
   const verdict = judge(transactions, three, new Map([[0, 3]]));
-  t.strictSame(verdict, { lost: 0, duplicated: 0, rolledBack: 0, countersOff: 0, violations: [] });
+  t.strictSame(verdict, { lost: 0, duplicated: 0, rolledBack: 0, countersOff: 0, inDoubt: 0, violations: [] });
 });
 
 t.test('every way in which rows can be wrong is counted', async (t) => {
@@ -41,7 +49,7 @@ t.test('every way in which rows can be wrong is counted', async (t) => {
 
 t.test('rows that were rolled back must not be there', async (t) => {
   const verdict = judge([told(1, 1, 3, { committed: false })], [found(2)], new Map());
-  t.match(verdict, { duplicated: 1, lost: 0, violations: [/row 2 .* committed: false/] });
+  t.match(verdict, { duplicated: 1, lost: 0, violations: [/row 2 .* undone/] });
 });
 
 t.test('a session that goes on with another process of PostgreSQL has lost its own', async (t) => {
@@ -58,4 +66,23 @@ t.test('a change of a counter that is missing or came twice is seen', async (t) 
     t.match(judge([told(1, 1, 3)], three, new Map([[0, sum]])), { countersOff });
   }
   t.match(judge([], [], new Map([[4, 1]])), { countersOff: 1 });
+});
+
+t.test('of a session that was lost nothing may be left of its open transaction', async (t) => {
+  t.match(judge([lost(1, 1, 3)], [], new Map()), { lost: 0, duplicated: 0, rolledBack: 0, violations: [] });
+  t.match(judge([lost(1, 1, 3)], [found(2)], new Map()), { duplicated: 1, violations: [/row 2 .* undone/] });
+});
+
+t.test('a COMMIT that nobody has answered has done all or nothing', async (t) => {
+  const told = [lost(1, 1, 3, { committing: true })];
+  const counters = new Map([[0, 3]]);
+  t.match(judge(told, three, counters), { inDoubt: 1, lost: 0, countersOff: 0, violations: [] });
+  t.match(judge(told, [], new Map()), { inDoubt: 1, lost: 0, violations: [] });
+  t.match(judge(told, three.slice(1), counters), { inDoubt: 1, lost: 1, rolledBack: 1 });
+});
+
+t.test('the session that follows a lost one has a process of its own', async (t) => {
+  const transactions = [lost(1, 1, 0), told(1, 1, 3, { life: 2 })];
+  const rows = [...three, found(9, { process: 1, transaction: '5' })];
+  t.match(judge([told(1, 9, 1), ...transactions], rows, new Map([[0, 4]])), { rolledBack: 0, violations: [] });
 });
