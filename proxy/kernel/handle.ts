@@ -28,3 +28,10 @@ export function socketOn(handle: NativeHandle): Socket {
   const options = { handle, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
   return new Socket(options);
 }
+
+/** A handle on a descriptor that this process was started with. @throws when it is no socket */
+export function handleOn(fd: number): NativeHandle {
+  const handle = handleOf(new Socket({ fd, readable: false, writable: false }));
+  if (handle === undefined) throw new Error(`descriptor ${fd} is not open`);
+  return handle;
+}
