@@ -7,10 +7,10 @@ import { freePort } from '../../fixtures/lab/ports.js';
 import { type CommandLine, Program } from '../../fixtures/lab/program.js';
 import { node } from '../../fixtures/lab/world.js';
 import { quantile } from '../storm/machine.js';
-import type { Span } from './peer.js';
+import type { Moved } from './peer.js';
 
 export interface FairnessOptions {
-  /** What the busy connection moves in each direction. */
+  /** What the busy connection moves in each direction, at least. */
   readonly bytes: number;
   /** How long the quiet one is looked at, at least. */
   readonly quietMs: number;
@@ -50,7 +50,10 @@ const programs = {
   proxy: new URL('../../proxy/main.js', import.meta.url).pathname,
   peer: new URL('./peer.js', import.meta.url).pathname,
 } as const;
-const tripsMin = 20;
+/** Fewer say nothing. */
+const tripsMin = 100;
+/** A gigabyte, or that many round trips, on a machine that has much else to do. */
+const enoughMsMax = 600_000;
 
 /** One link, one connection that is busy and one that is not: what the first does to the second. */
 export class Fairness {
@@ -102,31 +105,30 @@ export class Fairness {
   async #alone(address: string): Promise<RoundTrips> {
     const quiet = await this.#startQuiet(address);
     await setTimeout(this.#options.quietMs);
-    const trips = await roundTripsOf(quiet);
-    // The first of a process that has just begun are slow.
-    return summary(trips.slice(Math.floor(trips.length / 4)));
+    await quiet.printed(/^enough$/m, enoughMsMax);
+    return roundTripsOf(quiet);
   }
 
+  /** All round trips are those of a time in which the other connection was busy. */
   async #beside(address: string, direction: 'down' | 'up', alone: RoundTrips): Promise<Beside> {
-    const { bytes } = this.#options;
+    const busy = this.#start('busy', node(programs.peer, 'busy', address, direction, String(this.#options.bytes)));
+    await busy.printed(/^moving$/m);
     const quiet = await this.#startQuiet(address);
-    const busy = this.#start('busy', node(programs.peer, 'busy', address, direction, String(bytes)));
-    const { stdout, stderr, code } = await busy.ended;
-    const trips = await roundTripsOf(quiet);
+    for (const each of [quiet, busy]) await each.printed(/^enough$/m, enoughMsMax);
+    const found = await roundTripsOf(quiet);
+    const { stdout, stderr, code } = await busy.stop();
     if (code !== 0) throw new Error(`the busy connection has failed: ${stderr}`);
-    const span: Span = JSON.parse(stdout);
-    const beside = trips.filter(({ fromMs, toMs }) => fromMs >= span.fromMs && toMs <= span.toMs);
-    const found = summary(beside);
+    const { bytes, tookMs }: Moved = JSON.parse(stdout.slice(stdout.indexOf('{')));
     return {
       ...found,
       bytes,
-      mebibytesPerSecond: Math.round(bytes / 1_048_576 / ((span.toMs - span.fromMs) / 1_000)),
+      mebibytesPerSecond: Math.round(bytes / 1_048_576 / (tookMs / 1_000)),
       ratio: { p50: rounded(found.p50Ms / alone.p50Ms), p99: rounded(found.p99Ms / alone.p99Ms) },
     };
   }
 
   async #startQuiet(address: string): Promise<Program> {
-    const quiet = this.#start('quiet', node(programs.peer, 'quiet', address));
+    const quiet = this.#start('quiet', node(programs.peer, 'quiet', address, String(tripsMin)));
     await quiet.printed(/^quiet$/m);
     return quiet;
   }
@@ -139,14 +141,12 @@ export class Fairness {
   }
 }
 
-async function roundTripsOf(quiet: Program): Promise<readonly Span[]> {
-  const { stdout } = await quiet.stop();
-  return JSON.parse(stdout.slice(stdout.indexOf('[')));
-}
-
-function summary(trips: readonly Span[]): RoundTrips {
-  if (trips.length < tripsMin) throw new Error(`only ${trips.length} round trips: too few to say anything`);
-  const times = trips.map(({ fromMs, toMs }) => toMs - fromMs);
+async function roundTripsOf(quiet: Program): Promise<RoundTrips> {
+  const { stdout, stderr, code } = await quiet.stop();
+  if (code !== 0) throw new Error(`the quiet connection has failed: ${stderr}`);
+  const tripsMs: readonly number[] = JSON.parse(stdout.slice(stdout.indexOf('[')));
+  // The first of a process that has just begun are slow.
+  const times = tripsMs.slice(Math.floor(tripsMs.length / 4));
   return { count: times.length, p50Ms: rounded(quantile(times, 0.5)), p99Ms: rounded(quantile(times, 0.99)) };
 }
 

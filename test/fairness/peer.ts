@@ -3,13 +3,14 @@
  * ACCEPT, then DATA packets with nothing in them that means anything.
  *
  *     node peer.js database PORT                       echoes; sends or takes many bytes when asked
- *     node peer.js busy HOST:PORT down|up BYTES        moves so many bytes through one connection
- *     node peer.js quiet HOST:PORT                     round trips of a small packet until SIGTERM, prints their times
+ *     node peer.js busy HOST:PORT down|up BYTES        moves bytes through one connection until SIGTERM, says when it was so many
+ *     node peer.js quiet HOST:PORT COUNT               round trips of a small packet until SIGTERM, says when there were so many
+ *
+ * Which of busy and quiet has enough first is a matter of the machine: the busy one goes on until both have been told to stop.
  */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { dataHeaderBytes, encodeAccept, encodeConnect, encodeData, PacketCollector } from '../../proxy/tns/index.js';
-import { machineMs } from '../storm/machine.js';
 
 const sduBytes = 8192;
 const fields = { version: 319, options: 0, sduBytes, tduBytes: 65_536 };
@@ -21,11 +22,14 @@ const smallPacket = encodeData(Buffer.alloc(100, 'x'), 0, 'u32');
 /** A round trip, and then this pause: the way is to be looked at, not filled. */
 const pauseMs = 1;
 
-/** Moments of the machine's clock, see machineMs. */
-export interface Span {
-  readonly fromMs: number;
-  readonly toMs: number;
+/** What the busy one prints at its end. */
+export interface Moved {
+  readonly bytes: number;
+  readonly tookMs: number;
 }
+
+/** Printed when so much has been done. */
+const enough = 'enough';
 
 function connectFor(service: string): Buffer {
   const descriptor = `(DESCRIPTION=(CONNECT_DATA=(SERVICE_NAME=${service})))`;
@@ -48,20 +52,17 @@ async function received(socket: Socket, bytes: number): Promise<void> {
     const onData = (chunk: Buffer): void => {
       left -= chunk.length;
       if (left > 0) return;
-      socket.off('data', onData);
+      socket.off('data', onData).off('close', onClose);
       resolve();
     };
-    socket.on('data', onData);
-    socket.once('close', () => reject(new Error('the connection was closed')));
+    const onClose = (): void => reject(new Error('the connection was closed'));
+    socket.on('data', onData).once('close', onClose);
   });
 }
 
-async function sent(socket: Socket, bytes: number): Promise<void> {
-  for (let left = bytes; left > 0; left -= burst.length) if (!socket.write(burst)) await once(socket, 'drain');
-}
-
-function bursts(bytes: number): number {
-  return Math.ceil(bytes / burst.length) * burst.length;
+/** Sends as fast as it goes. */
+async function send(socket: Socket, onSent: (bytes: number) => void = () => undefined): Promise<void> {
+  for (; !socket.destroyed; onSent(burst.length)) if (!socket.write(burst)) await once(socket, 'drain');
 }
 
 function serveDatabase(port: number): void {
@@ -73,51 +74,60 @@ function serveDatabase(port: number): void {
       const packet = collector.next()?.bytes;
       if (packet === undefined) return;
       socket.off('data', answerConnect);
-      const [, what, bytes] = /SERVICE_NAME=([a-z]+)(\d*)/.exec(packet.toString('latin1')) ?? [];
+      const [, what] = /SERVICE_NAME=([a-z]+)/.exec(packet.toString('latin1')) ?? [];
       socket.write(accept);
-      if (what === 'down') socket.once('data', () => void sent(socket, Number(bytes)));
-      else if (what === 'up') void received(socket, bursts(Number(bytes))).then(() => socket.write(smallPacket));
+      if (what === 'down') void send(socket).catch(() => undefined);
+      else if (what === 'up') socket.resume();
       else socket.on('data', (echoed) => void socket.write(echoed));
     });
   });
   server.listen(port, '127.0.0.1', () => console.log('ready'));
 }
 
-async function beBusy(address: string, direction: string, bytes: number): Promise<void> {
-  const socket = await dial(address, `${direction}${bytes}`);
-  const fromMs = machineMs();
-  if (direction === 'down') {
-    socket.write(smallPacket);
-    await received(socket, bursts(bytes));
-  } else {
-    const answered = received(socket, smallPacket.length);
-    await sent(socket, bytes);
-    await answered;
-  }
-  console.log(JSON.stringify({ fromMs, toMs: machineMs() } satisfies Span));
+async function beBusy(address: string, direction: string, bytesMin: number): Promise<void> {
+  const socket = await dial(address, direction);
+  const stopped = stopAsked();
+  const from = performance.now();
+  let bytes = 0;
+  const onMoved = (more: number): void => {
+    if (bytes < bytesMin && bytes + more >= bytesMin) console.log(enough);
+    bytes += more;
+  };
+  console.log('moving');
+  if (direction === 'down') socket.on('data', ({ length }) => onMoved(length));
+  else void send(socket, onMoved);
+  const closed = once(socket, 'close').then(() => {
+    throw new Error('the connection was closed');
+  });
+  await Promise.race([once(stopped, 'abort'), closed]);
+  console.log(JSON.stringify({ bytes, tookMs: performance.now() - from } satisfies Moved));
   socket.destroy();
 }
 
-async function beQuiet(address: string): Promise<void> {
+async function beQuiet(address: string, countMin: number): Promise<void> {
   const socket = await dial(address, 'echo');
-  const roundTrips: Span[] = [];
-  let isOver = false;
-  process.once('SIGTERM', () => {
-    isOver = true;
-  });
+  const stopped = stopAsked();
+  const tripsMs: number[] = [];
   console.log('quiet');
-  while (!isOver) {
-    const fromMs = machineMs();
+  while (!stopped.aborted) {
+    const from = performance.now();
     socket.write(smallPacket);
     await received(socket, smallPacket.length);
-    roundTrips.push({ fromMs, toMs: machineMs() });
+    tripsMs.push(performance.now() - from);
+    if (tripsMs.length === countMin) console.log(enough);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
-  console.log(JSON.stringify(roundTrips));
+  console.log(JSON.stringify(tripsMs));
   socket.destroy();
+}
+
+function stopAsked(): AbortSignal {
+  const controller = new AbortController();
+  process.once('SIGTERM', () => controller.abort());
+  return controller.signal;
 }
 
 const [role, where = '', ...rest] = process.argv.slice(2);
 if (role === 'database') serveDatabase(Number(where));
 else if (role === 'busy') await beBusy(where, rest[0] ?? 'down', Number(rest[1]));
-else await beQuiet(where);
+else await beQuiet(where, Number(rest[0]));
