@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { execFile } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Column, printJson, printTable } from '../../migrate/output.js';
 import { option, optional } from '../../shim/program/config.js';
@@ -10,8 +10,8 @@ import type { Result } from './campaign.js';
 import { type Mutation, mutated, mutations } from './mutations.js';
 
 const dist = new URL('../../', import.meta.url).pathname;
-/** What the simulation is made of; the rest of the project is not copied. */
-const folders = ['shim', 'proxy', 'migrate', 'test/sim'];
+/** Of the copy, which is made in the project since that is where its libraries are found. */
+const prefix = 'mutants-';
 /** Schedules that the product itself must stand first. */
 const soundRuns = 500;
 /** A mutant may also make the code run for ever. All schedules take some seconds. */
@@ -51,13 +51,13 @@ await runProgram({
     ['npm run --silent sim:mutants -- --json', 'For programs'],
   ],
   async main({ settings, onStop }) {
-    const project = mkdtempSync(join(dist, 'mutants-'));
+    const project = mkdtempSync(join(dist, prefix));
     onStop('copy', () => rmSync(project, { recursive: true }));
     const copy = join(project, 'dist');
-    for (const folder of folders) {
-      const filter = (path: string): boolean => !/\.(map|ts)$/.test(path);
-      cpSync(join(dist, folder), join(copy, folder), { recursive: true, filter });
-    }
+    const filter = (path: string): boolean => !/\.(map|ts)$/.test(path);
+    // Everything: a list of what the simulation imports would be wrong one day.
+    for (const name of readdirSync(dist).filter((each) => !each.startsWith(prefix)))
+      cpSync(join(dist, name), join(copy, name), { recursive: true, filter });
     const sound = await play(copy, { ...settings, runs: soundRuns });
     if (sound === undefined || sound.violations > 0)
       throw new Error('the simulation finds faults in the product itself: run npm run sim first');
