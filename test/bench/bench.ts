@@ -1,0 +1,166 @@
+/** One run of the benchmark: what is measured, for how long, and the report of it. */
+import { loads } from './conversation.js';
+import { goalsOf } from './goals.js';
+import {
+  type ChurnResult,
+  type MemoryResult,
+  measureChurn,
+  measureMemory,
+  measureRebind,
+  type RebindResult,
+  type Say,
+} from './holdfast.js';
+import { type Path, type PathName, Stand } from './paths.js';
+import { describeMachine, type Report } from './report.js';
+import { type Measured, type Point, rowsOf } from './results.js';
+import { askSql, startFixture, timeLogins } from './sql.js';
+import { rounded } from './statistics.js';
+import { askWire, measureRounds, openWays, type Pace, startDatabase, type Ways } from './wire.js';
+
+export interface Plan {
+  readonly mode: 'quick' | 'full';
+  readonly paths: readonly PathName[];
+  readonly wire: { readonly points: readonly Point[]; readonly pace: Pace };
+  readonly sql: { readonly points: readonly Point[]; readonly pace: Pace };
+  readonly memorySessions: number;
+  readonly rebind: { readonly sessions: readonly number[]; readonly repeats: number };
+  readonly churnSessions: number;
+  readonly logins: number;
+}
+
+function points(level: Point['level'], load: Point['load'], ...connections: readonly number[]): Point[] {
+  return connections.map((each) => ({ level, load, connections: each }));
+}
+
+/** Everything that has a goal, in less than four minutes. */
+export function quickPlan(paths: readonly PathName[]): Plan {
+  return {
+    mode: 'quick',
+    paths,
+    wire: {
+      points: [
+        ...points('wire', 'small', 1, 16, 64, 256, 1_000),
+        ...points('wire', 'fetch', 16),
+        ...points('wire', 'bulkd', 16),
+        ...points('wire', 'bulku', 16),
+        ...points('wire', 'blind', 256),
+      ],
+      pace: { warmMs: 150, measureMs: 400, roundsMax: 3, budgetMs: 110_000 },
+    },
+    sql: {
+      points: [...points('sql', 'small', 1, 16), ...points('sql', 'fetch', 16)],
+      pace: { warmMs: 300, measureMs: 700, roundsMax: 1, budgetMs: 40_000 },
+    },
+    memorySessions: 10_000,
+    rebind: { sessions: [1_000, 10_000], repeats: 3 },
+    churnSessions: 0,
+    logins: 100,
+  };
+}
+
+export function fullPlan(paths: readonly PathName[], rounds: number, measureMs: number): Plan {
+  const pace = { warmMs: 500, measureMs, roundsMax: rounds, budgetMs: Number.POSITIVE_INFINITY };
+  return {
+    mode: 'full',
+    paths,
+    wire: {
+      points: [
+        ...points('wire', 'small', 1, 16, 64, 256, 1_000),
+        ...points('wire', 'fetch', 1, 16, 64, 256),
+        ...points('wire', 'bulkd', 1, 16, 64),
+        ...points('wire', 'bulku', 1, 16, 64),
+        ...points('wire', 'blind', 256),
+      ],
+      pace,
+    },
+    sql: { points: [...points('sql', 'small', 1, 16, 64), ...points('sql', 'fetch', 1, 16)], pace },
+    memorySessions: 10_000,
+    rebind: { sessions: [1_000, 10_000], repeats: 5 },
+    churnSessions: 50_000,
+    logins: 1_000,
+  };
+}
+
+export async function runPlan(plan: Plan, say: Say): Promise<Report> {
+  const beganMs = performance.now();
+  const at = new Date().toISOString();
+  const machine = describeMachine(await haproxyVersion());
+  const wire = await measureWire(plan, say);
+  const sql = await measureSql(plan, say);
+  const memory: MemoryResult[] = [];
+  const rebind: RebindResult[] = [];
+  const churn: ChurnResult[] = [];
+  if (plan.paths.includes('holdfast')) {
+    memory.push(await measureMemory('holdfast', plan.memorySessions, say));
+    for (const each of plan.rebind.sessions) {
+      rebind.push(await measureRebind('holdfast', each, plan.rebind.repeats, say));
+    }
+    if (plan.churnSessions > 0) churn.push(await measureChurn('holdfast', plan.churnSessions, say));
+  }
+  const measured = [...wire.measured, ...sql.measured];
+  const msPerThousand = sql.loginsMsPerThousand;
+  const findings = { measured, memory, rebind, churn, loginsMsPerThousand: msPerThousand };
+  return {
+    at,
+    mode: plan.mode,
+    tookSeconds: Math.round((performance.now() - beganMs) / 1_000),
+    machine,
+    missing: wire.missing,
+    rows: rowsOf(measured, ({ level, load }) =>
+      level === 'wire' ? loads[load].requestBytes + loads[load].answerBytes : undefined,
+    ),
+    memory,
+    rebind,
+    churn,
+    logins: { count: plan.logins, msPerThousand },
+    goals: goalsOf(findings),
+  };
+}
+
+async function haproxyVersion(): Promise<string> {
+  const stand = new Stand();
+  try {
+    const found = await stand.haproxy();
+    return found.kind === 'found' ? found.version : 'none';
+  } finally {
+    await stand.close();
+  }
+}
+
+/** Sessions that nobody can look into make a difference to Holdfast only; `direct` shows that the load itself makes none. */
+function isWorthwhile({ name }: Path, { load }: Point): boolean {
+  return load !== 'blind' || name === 'direct' || name === 'holdfast';
+}
+
+async function measureWire(
+  { paths, wire }: Plan,
+  say: Say,
+): Promise<Ways & { readonly measured: readonly Measured[] }> {
+  const stand = new Stand();
+  try {
+    const database = await startDatabase(stand);
+    const ways = await openWays(stand, paths, database.port);
+    const ask = askWire(stand, database.pid, wire.pace);
+    return { ...ways, measured: await measureRounds(ways.open, wire.points, isWorthwhile, wire.pace, ask, say) };
+  } finally {
+    await stand.close();
+  }
+}
+
+async function measureSql(
+  { paths, sql, logins }: Plan,
+  say: Say,
+): Promise<{ readonly measured: readonly Measured[]; readonly loginsMsPerThousand: number }> {
+  const stand = new Stand();
+  try {
+    const fixture = await startFixture(stand);
+    say(`${logins} logins of the real driver`);
+    const loginsMsPerThousand = rounded(((await timeLogins(stand, fixture.port, logins)) / logins) * 1_000);
+    const ways = await openWays(stand, paths, fixture.port);
+    const ask = askSql(stand, fixture.pid, sql.pace);
+    const measured = await measureRounds(ways.open, sql.points, isWorthwhile, sql.pace, ask, say);
+    return { measured, loginsMsPerThousand };
+  } finally {
+    await stand.close();
+  }
+}

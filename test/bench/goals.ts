@@ -1,0 +1,132 @@
+/** What the benchmark is held against: each a ratio, or a quantity, of one run. */
+
+import type { LoadName } from './conversation.js';
+import type { ChurnResult, MemoryResult, RebindResult } from './holdfast.js';
+import type { PathName } from './paths.js';
+import { type Measured, requestsPerSecond, type Sample } from './results.js';
+import { pairedRatio, rounded } from './statistics.js';
+
+export interface Goal {
+  readonly name: string;
+  /** Null: not measured in this run. */
+  readonly value: number | null;
+  readonly goal: string;
+  readonly met: boolean | null;
+}
+
+/** All that a run has found out. */
+export interface Findings {
+  readonly measured: readonly Measured[];
+  readonly memory: readonly MemoryResult[];
+  readonly rebind: readonly RebindResult[];
+  readonly churn: readonly ChurnResult[];
+  /** What a thousand logins of the real driver take. */
+  readonly loginsMsPerThousand: number | undefined;
+}
+
+const kibPerSessionMax = 8;
+const sessionsOfMemoryGoal = 10_000;
+
+export function goalsOf(findings: Findings): Goal[] {
+  return [...speedGoals(findings.measured), ...holdGoals(findings)];
+}
+
+function speedGoals(measured: readonly Measured[]): Goal[] {
+  const ratio = (load: LoadName, connections: number, metric: Metric, of: PathName, to: PathName) =>
+    pairedRatio(seriesOf(measured, of, load, connections, metric), seriesOf(measured, to, load, connections, metric));
+  const plain = ['holdfast', 'haproxy-2'] as const;
+  const tls = ['holdfast-tls', 'haproxy-2-tls'] as const;
+  const rate = requestsPerSecond;
+  return [
+    atLeast(1.5, 'requests/s, small calls, 256 connections, plain, to HAProxy', ratio('small', 256, rate, ...plain)),
+    atLeast(1.2, 'requests/s, small calls, 256 connections, TLS, to HAProxy', ratio('small', 256, rate, ...tls)),
+    atLeast(
+      1.5,
+      'requests/s, small calls, 1,000 connections, plain, to HAProxy',
+      ratio('small', 1_000, rate, ...plain),
+    ),
+    atLeast(1.2, 'requests/s, small calls, 1,000 connections, TLS, to HAProxy', ratio('small', 1_000, rate, ...tls)),
+    atMost(
+      1.15,
+      'median round trip, 1 connection, plain, to HAProxy',
+      ratio('small', 1, ({ p50Us }) => p50Us, ...plain),
+    ),
+    atMost(
+      1.3,
+      'p99 round trip, 16 connections, plain, to HAProxy',
+      ratio('small', 16, ({ p99Us }) => p99Us, ...plain),
+    ),
+    atLeast(0.8, 'bytes/s, bulk to the driver, plain, to HAProxy', ratio('bulkd', 16, rate, ...plain)),
+    atLeast(0.8, 'bytes/s, bulk to the database, plain, to HAProxy', ratio('bulku', 16, rate, ...plain)),
+    atLeast(0.8, 'bytes/s, bulk to the driver, TLS, to HAProxy', ratio('bulkd', 16, rate, ...tls)),
+    atLeast(0.8, 'bytes/s, bulk to the database, TLS, to HAProxy', ratio('bulku', 16, rate, ...tls)),
+    atLeast(0.95, 'requests/s, 256 connections, tracked to untracked', trackerRatio(measured)),
+    atLeast(
+      0.9,
+      'requests/s, 256 connections, journal on to off',
+      ratio('small', 256, rate, 'holdfast', 'holdfast-no-journal'),
+    ),
+    atMost(1.2, 'CPU per request, plain, 1,000 connections to 16', growthRatio(measured, 'holdfast')),
+    atMost(1.2, 'CPU per request, TLS, 1,000 connections to 16', growthRatio(measured, 'holdfast-tls')),
+  ];
+}
+
+function holdGoals({ memory, rebind, churn, loginsMsPerThousand }: Findings): Goal[] {
+  const ofMemory = (role: string) => memory.find(({ path }) => path === 'holdfast')?.held[role];
+  const sessions = memory.find(({ path }) => path === 'holdfast')?.sessions ?? sessionsOfMemoryGoal;
+  const ofRebind = (count: number) => rebind.find((one) => one.sessions === count)?.medianMs;
+  const thousand = ofRebind(1_000);
+  const toLogins =
+    thousand === undefined || loginsMsPerThousand === undefined ? undefined : rounded(thousand / loginsMsPerThousand);
+  const flat = churn.flatMap((one) => Object.values(one.memory).map(({ isFlat }) => isFlat));
+  const isFlat =
+    flat.length === 0 || flat.includes(undefined) ? undefined : Number(flat.every((each) => each === true));
+  return [
+    atMost(kibPerSessionMax, `KiB in the proxy for a held session, ${sessions} sessions`, ofMemory('proxy')),
+    atMost(kibPerSessionMax, `KiB in the shim for a held session, ${sessions} sessions`, ofMemory('shim')),
+    atMost(50, 'ms until 1,000 sessions are bound again', thousand),
+    atMost(0.02, 'time until 1,000 sessions are bound again, to that of 1,000 logins', toLogins),
+    atMost(500, 'ms until 10,000 sessions are bound again', ofRebind(10_000)),
+    atLeast(1, 'memory flat while sessions come and go (1 is yes)', isFlat),
+  ];
+}
+
+type Metric = (sample: Sample) => number;
+
+function seriesOf(
+  measured: readonly Measured[],
+  path: PathName,
+  load: LoadName,
+  connections: number,
+  metric: Metric,
+): readonly number[] {
+  const found = measured.find(
+    (one) =>
+      one.path.name === path &&
+      one.point.level === 'wire' &&
+      one.point.load === load &&
+      one.point.connections === connections,
+  );
+  return (found?.samples ?? []).map(metric);
+}
+
+/** Sessions that encrypt from end to end are carried unseen: the same bytes without the tracker. */
+function trackerRatio(measured: readonly Measured[]): number | undefined {
+  const tracked = seriesOf(measured, 'holdfast', 'small', 256, requestsPerSecond);
+  return pairedRatio(tracked, seriesOf(measured, 'holdfast', 'blind', 256, requestsPerSecond));
+}
+
+function growthRatio(measured: readonly Measured[], path: PathName): number | undefined {
+  const perRequest = ({ usage, requests }: Sample) =>
+    usage.slice(1).reduce((total, { cpuSeconds }) => total + cpuSeconds, 0) / requests;
+  const many = seriesOf(measured, path, 'small', 1_000, perRequest);
+  return pairedRatio(many, seriesOf(measured, path, 'small', 16, perRequest));
+}
+
+function atLeast(least: number, name: string, value: number | undefined): Goal {
+  return { name, value: value ?? null, goal: `>= ${least}`, met: value === undefined ? null : value >= least };
+}
+
+function atMost(most: number, name: string, value: number | undefined): Goal {
+  return { name, value: value ?? null, goal: `<= ${most}`, met: value === undefined ? null : value <= most };
+}
