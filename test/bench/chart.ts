@@ -9,6 +9,7 @@ const colours: Readonly<Record<PathName, string>> = {
   direct: '#9a9a9a',
   'haproxy-1': '#9ecae1',
   'haproxy-2': '#4292c6',
+  'haproxy-2-apart': '#41b6a6',
   'haproxy-2-tls': '#08519c',
   holdfast: '#fd8d3c',
   'holdfast-tls': '#b83b00',

@@ -35,10 +35,16 @@ function speedGoals(measured: readonly Measured[]): Goal[] {
   const ratio = (load: LoadName, connections: number, metric: Metric, of: PathName, to: PathName) =>
     pairedRatio(seriesOf(measured, of, load, connections, metric), seriesOf(measured, to, load, connections, metric));
   const plain = ['holdfast', 'haproxy-2'] as const;
+  const apart = ['holdfast', 'haproxy-2-apart'] as const;
   const tls = ['holdfast-tls', 'haproxy-2-tls'] as const;
   const rate = requestsPerSecond;
   return [
     atLeast(1.5, 'requests/s, small calls, 256 connections, plain, to HAProxy', ratio('small', 256, rate, ...plain)),
+    atLeast(
+      1.5,
+      'requests/s, small calls, 256 connections, plain, to HAProxy in two processes',
+      ratio('small', 256, rate, ...apart),
+    ),
     atLeast(1.2, 'requests/s, small calls, 256 connections, TLS, to HAProxy', ratio('small', 256, rate, ...tls)),
     atLeast(
       1.5,

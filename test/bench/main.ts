@@ -25,8 +25,8 @@ await runProgram({
   options: {
     quick: option(flag(), 'false', 'less than four minutes: everything that has a goal'),
     paths: option(list(choice(...pathNames)), pathNames.join(','), 'ways to measure'),
-    rounds: option(count(1, 100), '5', 'of each point, interleaved'),
-    measure: option(duration(), '3s', 'each point of each round'),
+    rounds: option(count(1, 100), '3', 'of each point, interleaved'),
+    measure: option(duration(), '2s', 'each point of each round'),
     sessions: optional(count(1, 10_000_000), 'of memory and rebind (10000), of churn (100000)'),
     path: option(
       choice('holdfast', 'holdfast-tls', 'holdfast-no-journal'),
@@ -37,7 +37,7 @@ await runProgram({
     json: option(flag(), 'false', 'print one JSON object on stdout'),
   },
   examples: [
-    ['npm run bench', 'Everything, about an hour; nothing else should run on the machine'],
+    ['npm run bench', 'Everything, about half an hour; nothing else should run on the machine'],
     ['npm run --silent bench -- --quick --json', 'For programs, less than four minutes'],
     ['npm run bench -- --quick --paths direct,haproxy-2,holdfast', 'Fewer ways'],
     ['npm run bench -- memory --sessions 10000', 'Resident memory of held sessions'],

@@ -15,6 +15,7 @@ export const pathNames = [
   'direct',
   'haproxy-1',
   'haproxy-2',
+  'haproxy-2-apart',
   'haproxy-2-tls',
   'holdfast',
   'holdfast-tls',
@@ -26,6 +27,7 @@ export const pathTitles: Readonly<Record<PathName, string>> = {
   direct: 'direct',
   'haproxy-1': 'HAProxy, one hop',
   'haproxy-2': 'HAProxy, two hops',
+  'haproxy-2-apart': 'HAProxy, two hops, two processes',
   'haproxy-2-tls': 'HAProxy, two hops, TLS between',
   holdfast: 'Holdfast, plain link',
   'holdfast-tls': 'Holdfast, TLS link',
@@ -68,9 +70,7 @@ export class Stand {
   /** @returns why there is no such way here, or the way */
   async open(name: PathName, databasePort: number): Promise<Path | { readonly missing: string }> {
     if (name === 'direct') return { name, port: databasePort, processes: [], shimControl: undefined };
-    if (name === 'haproxy-1' || name === 'haproxy-2' || name === 'haproxy-2-tls') {
-      return this.#openHaproxy(name, databasePort);
-    }
+    if (isHaproxy(name)) return this.#openHaproxy(name, databasePort);
     return this.#openHoldfast(name, databasePort);
   }
 
@@ -84,32 +84,33 @@ export class Stand {
     rmSync(this.#directory, { recursive: true });
   }
 
-  async #openHaproxy(name: PathName, databasePort: number): Promise<Path | { readonly missing: string }> {
+  async #openHaproxy(name: HaproxyName, databasePort: number): Promise<Path | { readonly missing: string }> {
     const found = await this.haproxy();
     if (found.kind === 'missing') return { missing: found.reason };
     const [port, between] = [await freePort('127.0.0.1'), await freePort('127.0.0.1')];
-    if (name === 'haproxy-1') {
-      const pid = await this.#startHaproxy(found.command, { listen: port, to: databasePort });
-      return { name, port, processes: [{ role: 'haproxy', pid }], shimControl: undefined };
-    }
-    const isTls = name === 'haproxy-2-tls';
     const certificate = join(this.#directory, 'haproxy.pem');
     writeFileSync(certificate, `${hostCertificate}\n${hostKey}\n`, { mode: 0o600 });
+    const isTls = name === 'haproxy-2-tls';
     const central = { listen: between, to: databasePort, ...(isTls ? { certificate } : {}) };
-    const centralPid = await this.#startHaproxy(found.command, central);
-    const sidecarPid = await this.#startHaproxy(found.command, { listen: port, to: between, isTlsTo: isTls });
-    const processes = [
-      { role: 'sidecar', pid: sidecarPid },
-      { role: 'central', pid: centralPid },
-    ];
+    const sidecar = { listen: port, to: between, isTlsTo: isTls };
+    const programs: Readonly<Record<string, readonly Hop[]>> = {
+      'haproxy-1': { haproxy: [{ listen: port, to: databasePort }] },
+      'haproxy-2': { haproxy: [central, sidecar] },
+      'haproxy-2-apart': { sidecar: [sidecar], central: [central] },
+      'haproxy-2-tls': { haproxy: [central, sidecar] },
+    }[name];
+    const processes: { role: string; pid: number }[] = [];
+    for (const [role, hops] of Object.entries(programs)) {
+      processes.push({ role, pid: await this.#startHaproxy(found.command, hops) });
+    }
     return { name, port, processes, shimControl: undefined };
   }
 
-  async #startHaproxy([file, ...args]: readonly [string, ...string[]], hop: Hop): Promise<number> {
-    const config = join(this.#directory, `haproxy-${hop.listen}.cfg`);
-    writeFileSync(config, haproxyConfig([hop]));
+  async #startHaproxy([file, ...args]: readonly [string, ...string[]], hops: readonly Hop[]): Promise<number> {
+    const config = join(this.#directory, `haproxy-${hops.map(({ listen }) => listen).join('-')}.cfg`);
+    writeFileSync(config, haproxyConfig(hops));
     const program = this.start('haproxy', { file, args: [...args, '-db', '-f', config] });
-    await this.#listening(program, hop.listen);
+    for (const { listen } of hops) await this.#listening(program, listen);
     return program.child.pid ?? 0;
   }
 
@@ -162,6 +163,12 @@ export class Stand {
     const { stdout } = await this.start('proxy-help', node(programs.proxy, '--help')).ended;
     return stdout.includes(option);
   }
+}
+
+type HaproxyName = Extract<PathName, `haproxy-${string}`>;
+
+function isHaproxy(name: PathName): name is HaproxyName {
+  return name.startsWith('haproxy-');
 }
 
 function accepts(port: number): Promise<boolean> {
