@@ -1,3 +1,4 @@
+import { Batches, batchBytesMax } from './batches.js';
 import type { Cancel, Clock } from './clock.js';
 import { Decoder, type FrameSink } from './decode.js';
 import { encodeControl, writeHeader } from './encode.js';
@@ -6,12 +7,12 @@ import { type ControlType, frameTypes, headerBytes, type Position, type StreamId
 import type { LinkLimits } from './limits.js';
 import type { Link } from './link.js';
 
-/** Most bytes of one batch: one system call, and one TLS record or four. */
-const batchBytesMax = 64 * 1024;
 /** With so much waiting in the socket no further batch is made; keeps the choice of what goes next in the link. */
 const socketBytesMax = 128 * 1024;
 /** A connection that was closed in order and does not go away is destroyed after this time. */
 const farewellMs = 200;
+
+const batches = new Batches();
 
 /** Time as the runtime has it. */
 export const systemClock: Clock = {
@@ -35,7 +36,8 @@ export interface Wire {
   on(event: 'error', listener: (cause: Error) => void): unknown;
   on(event: 'drain' | 'end' | 'close', listener: () => void): unknown;
   once(event: 'close', listener: () => void): unknown;
-  write(bytes: Buffer): unknown;
+  /** @param taken called once, when nothing looks at the bytes any more: the network has them, or never will */
+  write(bytes: Buffer, taken?: () => void): unknown;
   /** Reads no more until `resume`. */
   pause(): unknown;
   resume(): unknown;
@@ -204,11 +206,12 @@ export class LinkSocket implements FrameSink {
     while (link !== undefined && !this.#cut && this.#socket.writableLength < socketBytesMax) {
       const size = link.batchBytes(batchBytesMax);
       if (size === 0) return;
-      const batch = Buffer.allocUnsafe(size);
+      const batch = batches.take(size);
       const length = link.collect(batch);
+      if (length > 0) this.#socket.write(batch.subarray(0, length), () => batches.giveBack(batch));
+      else batches.giveBack(batch);
       if (length === 0) return;
       this.#sentSinceHeartbeat = true;
-      this.#socket.write(length === size ? batch : batch.subarray(0, length));
     }
   }
 

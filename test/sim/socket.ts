@@ -102,7 +102,8 @@ export class SimSocket implements Wire, DriverSocket {
   /** Hands over what the outside takes now. */
   drain(): void {
     for (let next = this.#unsent[0]; next !== undefined && !this.destroyed; next = this.#unsent[0]) {
-      const taken = this.#outside.take(next.bytes);
+      // As a kernel does it: from now on the memory is the writer's again.
+      const taken = this.#outside.take(Buffer.from(next.bytes));
       this.writableLength -= taken;
       if (taken < next.bytes.length) {
         next.bytes = next.bytes.subarray(taken);
