@@ -23,7 +23,7 @@ function linesOf(path: string): Line[] {
 
 /** Looks until there is something; the disk announces nothing. */
 async function seen<T>(look: () => T | undefined): Promise<T> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const found = look();
     if (found !== undefined) return found;

@@ -104,6 +104,9 @@ t.test('holdfast-oracle without its PostgreSQL says so, and not what the URL is'
   t.notMatch(dead.stderr + nonsense.stderr, /planted/);
 });
 
+/** Less than anything that a service may wait for when it stops; enough for a machine that has other work. */
+const stopMsMax = 10_000;
+
 /** Services with all they need to start; `at` is where they are to listen. */
 const services: Record<'holdfast-shim' | 'holdfast-proxy' | 'holdfast-oracle', (at: string) => string[]> = {
   'holdfast-shim': (at) => ['--workload', 'w', '--proxy', nowhere, plain, '--listen', at],
@@ -123,7 +126,7 @@ t.test('services log JSON, name a port that is taken, and stop at once with 0 wh
     );
     const askedMs = performance.now();
     t.match(await first.stop(), { code: 0 });
-    t.ok(performance.now() - askedMs < 1_000, `${name} stopped within a second`);
+    t.ok(performance.now() - askedMs < stopMsMax, `${name} has waited for nothing`);
     t.match(logOf(first).at(-1), { name, msg: 'stopping', signal: 'SIGTERM' });
     t.notMatch(first.stderr, /"stack"/);
   }
@@ -150,7 +153,7 @@ t.test('an agent too', async (t) => {
   await agent.printed(/agent ready/);
   const askedMs = performance.now();
   t.match(await agent.stop(), { code: 0 });
-  t.ok(performance.now() - askedMs < 1_000);
+  t.ok(performance.now() - askedMs < stopMsMax);
   const file = join(home, 'file');
   writeFileSync(file, '');
   const noDirectory = await run('holdfast', 'agent', '--state-dir', file, '--cluster', cluster, plain, '--node', 'a');
@@ -159,11 +162,18 @@ t.test('an agent too', async (t) => {
 
 t.test('on a terminal logs are for people', async (t) => {
   const line = [process.execPath, commands['holdfast-shim'], ...services['holdfast-shim']('127.0.0.1:0')].join(' ');
-  const terminal = new Program('script', { file: 'script', args: ['-qec', `timeout -s TERM 3 ${line}`, '/dev/null'] });
+  const terminal = new Program('script', {
+    file: 'script',
+    args: ['-qec', `echo "pid $$"; exec ${line}`, '/dev/null'],
+  });
+  const [, pid] = await terminal.printed(/pid (\d+)/);
+  await terminal.printed(/link-unreachable/);
+  process.kill(Number(pid));
   const { stdout } = await terminal.ended;
   t.match(stdout, /\[\d\d:\d\d:\d\d\.\d+\].*INFO.*listening for drivers/);
   t.match(stdout, /WARN.*no link to the proxy/);
-  t.match(stdout, /code: .*link-unreachable/);
+  // With a colour or without, as the environment has it.
+  t.match(stdout, /\bcode\b.*: .*link-unreachable/);
   t.notMatch(stdout, /\{"level"/);
 });
 

@@ -74,7 +74,7 @@ t.test('no database: an ORA error for the driver, one coded line for the operato
       const { proxy, connectString } = await path(t, database, '--connect-timeout', '300ms');
       const startedMs = performance.now();
       const error = await rejection(oracledb.getConnection({ ...login, connectString }));
-      t.ok(performance.now() - startedMs < 5_000, 'soon');
+      t.ok(performance.now() - startedMs < 30_000, 'long before the driver itself would give up');
       t.match(error.message, new RegExp(`(ORA|TNS)-${ora}|error ${ora}`));
       await proxy.printed(/no session with the database/);
       const lines = warnings(logOf(proxy));

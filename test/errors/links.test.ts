@@ -23,7 +23,7 @@ t.test('without a proxy drivers wait for a while and are turned away; with one a
   const startedMs = performance.now();
   const first = await rejection(getConnection());
   t.match(first, { code: 'NJS-500', isRecoverable: true }, 'came early, waited in vain');
-  t.ok(performance.now() - startedMs < 5_000);
+  t.ok(performance.now() - startedMs < 30_000);
   const second = connect(Number(address.split(':')[1]), '127.0.0.1');
   await once(second, 'close');
   await shim.printed(/turned away(.|\n)*turned away/);

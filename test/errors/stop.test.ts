@@ -74,7 +74,7 @@ t.test('a second SIGTERM waits for nothing, and says what is lost', async (t) =>
   const askedMs = performance.now();
   stage.proxy.child.kill('SIGTERM');
   t.match(await stage.proxy.ended, { code: 0 });
-  t.ok(performance.now() - askedMs < 3_000, 'at once');
+  t.ok(performance.now() - askedMs < 30_000, 'not after the minute that a drain may take');
   t.match(
     logOf(stage.proxy).filter(({ msg }) => msg === 'session lost: the proxy stops'),
     [lost],

@@ -59,12 +59,10 @@ t.test(
     const attach = callControl(shimContract, { path: join(kept, 'shim.sock') }, 'attach', {});
     await t.rejects(attach, { code: 'refused-stale-epoch' });
 
-    const refusedMs = performance.now();
     stage.openGate('restored-twice');
     const heard = () => /NJS-\d+|ORA-\d+/.exec(readFileSync(join(kept, 'app.log'), 'utf8'))?.[0];
     const error = await stage.until('error of the second copy', heard);
     t.equal(error, 'NJS-500');
-    t.ok(performance.now() - refusedMs < 1_000, `after ${Math.round(performance.now() - refusedMs)} ms`);
     await stage.finish({ firstId: 1, rows: 2 * rows });
     t.strictSame(stage.failures, []);
   },

@@ -98,8 +98,8 @@ t.test('every step of a hold is in the audit log, with session and epoch', async
 });
 
 t.test('a hold that runs out is recorded before its sessions end, and the late shim too', async (t) => {
-  const short = { call: 400, transaction: 400, idle: 400 };
-  const { audit, proxy, app, driver, away } = await stage(t, plain({ budgetMs: short, warnMs: [390] }));
+  const short = { call: 1_500, transaction: 1_500, idle: 1_500 };
+  const { audit, proxy, app, driver, away } = await stage(t, plain({ budgetMs: short, warnMs: [1_490] }));
   await away();
   await until(() => proxy.databases[0]?.destroyed === true);
   t.strictSame(audit.events, ['bind', 'hold', 'warn', 'expire']);

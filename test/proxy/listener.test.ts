@@ -144,13 +144,21 @@ t.test('a key without the token takes no workload over, neither a bound nor a he
 
 t.test('who has proved himself has a time to say his RESUME, and says nothing before it', async (t) => {
   const keys = await makeKeys(t, 'proxy', 'workload:orders');
-  const linkLimits = { handshakeMs: 200, controlBytesMax: 1_000, frameBytesMax: 500 };
-  const proxy = await new Gate({ security: keys.security('proxy'), linkLimits }).start();
-  t.teardown(() => proxy.stop());
   const key = keys.security('workload:orders');
+  const open = async (handshakeMs: number) => {
+    const proxy = await new Gate({
+      security: keys.security('proxy'),
+      linkLimits: { ...linkLimits, handshakeMs },
+    }).start();
+    t.teardown(() => proxy.stop());
+    return proxy;
+  };
+  const linkLimits = { controlBytesMax: 1_000, frameBytesMax: 500 };
   const startedMs = performance.now();
-  t.equal(await say(proxy, key, Buffer.alloc(0)), undefined);
-  t.ok(performance.now() - startedMs >= linkLimits.handshakeMs - 5, 'it had its time');
+  t.equal(await say(await open(200), key, Buffer.alloc(0)), undefined);
+  t.ok(performance.now() - startedMs >= 195, 'it had its time');
+  const patient = 60_000;
+  const proxy = await open(patient);
   const frame = (type: number, length: number) => {
     const header = Buffer.alloc(24);
     header.writeUInt32BE(type * 2 ** 24 + length);
@@ -164,7 +172,7 @@ t.test('who has proved himself has a time to say his RESUME, and says nothing be
   ] as const) {
     const atMs = performance.now();
     t.equal(await say(proxy, key, bytes), undefined, what);
-    t.ok(performance.now() - atMs < linkLimits.handshakeMs, `${what} ends the connection at once`);
+    t.ok(performance.now() - atMs < patient / 2, `${what} ends the connection at once`);
   }
   t.equal(proxy.registry.workloads.length, 0);
 });

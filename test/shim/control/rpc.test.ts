@@ -307,12 +307,13 @@ t.test(
     const silent = tls.connect({ ...secured, port, host: '127.0.0.1' });
     await once(silent, 'close');
     t.ok(performance.now() - startedMs >= connectMsMax - 5, 'the silent one had its time');
-    const long = tls.connect({ ...secured, port, host: '127.0.0.1' });
+    const patient = await serve(t, { address: loopback, security: keys.security('proxy') }, { connectMsMax: 60_000 });
+    const long = tls.connect({ ...secured, port: patient.target.address.port, host: '127.0.0.1' });
     long.on('error', () => undefined);
     long.write(Buffer.concat([Buffer.from('IPC'), Buffer.from([0x3f, 0xff]), Buffer.alloc(helloBytesMax * 2, 0x20)]));
     const closedMs = performance.now();
     await once(long, 'close');
-    t.ok(performance.now() - closedMs < connectMsMax, 'the long hello is not waited for');
+    t.ok(performance.now() - closedMs < 30_000, 'the long hello is not waited for');
 
     const idle = net.connect(port, '127.0.0.1');
     await once(idle, 'connect');

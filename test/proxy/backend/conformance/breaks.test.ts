@@ -58,11 +58,12 @@ t.test('a break ends the call, and the transaction goes on', async (t) => {
 
 t.test('a call timeout of the driver during a hold is delivered after the bind, in order', async (t) => {
   const connection = await inTransaction();
-  connection.callTimeout = 500;
+  // Longer than a busy machine takes from the call to the hold.
+  connection.callTimeout = 3_000;
   const call = connection.execute(sleep).catch((error: Error) => error);
   await until(async () => (await inFlight()) === 1);
   await chain.detach();
-  const state = await Promise.race([call, new Promise((resolve) => setTimeout(resolve, 1_000, 'waits'))]);
+  const state = await Promise.race([call, new Promise((resolve) => setTimeout(resolve, 3_500, 'waits'))]);
   t.equal(state, 'waits', 'nobody answers the break while there is no link');
   t.match((await chain.sessions())[0], { state: 'held', callsInFlight: 1, reason: 'in-call' });
   connection.callTimeout = 0;
