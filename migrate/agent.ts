@@ -1,6 +1,8 @@
 import { type ControlServer, serveControl } from '../shim/control/rpc-server.js';
 import { agentAddress } from './cluster.js';
 import { agentContract } from './contract.js';
+import { evacuateNode } from './fleet/evacuate.js';
+import { loadOf } from './fleet/load.js';
 import { checkCriu } from './movers/criu.js';
 import { type Node, workloadInfo } from './node.js';
 import { moveWorkload, recoverMoves, runWorkload, stopWorkload } from './source.js';
@@ -27,6 +29,8 @@ export async function startAgent(node: Node): Promise<ControlServer> {
       run: (request) => runWorkload(node, request),
       workloads: async () => own().map((workload) => workloadInfo(node, workload)),
       stop: ({ name }) => stopWorkload(node, name),
+      load: () => loadOf(node),
+      evacuate: (request, emit) => evacuateNode(node, request, emit),
       move: (request, emit) => moveWorkload(node, request, emit),
       ...targetHandlers(node),
     },

@@ -2,6 +2,7 @@
 import { runPrograms } from '../shim/program/run.js';
 import { agent } from './commands/agent.js';
 import { doctor } from './commands/doctor.js';
+import { evacuate } from './commands/evacuate.js';
 import { hold, holds } from './commands/holds.js';
 import { keys } from './commands/keys.js';
 import { nodes, sessions, workloads } from './commands/lists.js';
@@ -36,6 +37,6 @@ use. What each code means is in docs/errors.md.
 await runPrograms(
   'holdfast',
   'Moves applications between hosts while their Oracle sessions and transactions go on.',
-  { agent, doctor, run, move, sessions, workloads, nodes, holds, hold, stop, keys },
+  { agent, doctor, run, move, evacuate, sessions, workloads, nodes, holds, hold, stop, keys },
   guide,
 );

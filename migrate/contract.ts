@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { defineContract } from '../shim/control/rpc.js';
+import { evacuationEvent, evacuationRecord } from './fleet/evacuation.js';
+import { evacuateRequest, labels, nodeLoad } from './fleet/messages.js';
 import { commandWordsMax, environmentMax } from './limits.js';
 import { moveEvent, moveRecord } from './record.js';
 
@@ -28,6 +30,7 @@ const workload = z.object({
   isolated: z.boolean(),
   command: z.array(z.string()),
   startedAt: z.string(),
+  labels: labels.optional(),
   moving: z.string().optional(),
 });
 
@@ -57,6 +60,7 @@ export const agentContract = defineContract('holdfast-agent', 1, {
         .record(z.string(), z.string())
         .refine((env) => Object.keys(env).length <= environmentMax, 'too many variables'),
       listen: addressValue,
+      labels: labels.optional(),
     }),
     reply: workload,
   },
@@ -76,6 +80,10 @@ export const agentContract = defineContract('holdfast-agent', 1, {
     reply: moveRecord,
     event: moveEvent,
   },
+  /** What the node has to carry, measured over half a second. */
+  load: { ...agents, request: nothing, reply: nodeLoad },
+  /** Moves all workloads of this node elsewhere; replies when it is done or has stopped. */
+  evacuate: { ...agents, request: evacuateRequest, reply: evacuationRecord, event: evacuationEvent },
 
   // From the source's agent to the target's, in this order. Each can be repeated.
   /** May this workload come here? */

@@ -9,6 +9,10 @@ export type MoveErrorCode =
   | 'workload-ended'
   | 'move-in-progress'
   | 'unknown-move'
+  | 'evacuation-in-progress'
+  | 'evacuation-unfinished'
+  | 'nothing-to-resume'
+  | 'no-target'
   // Who cannot be reached.
   | 'agent-unreachable'
   | 'proxy-unreachable'

@@ -20,3 +20,10 @@ export const ghostBytesMax = 256 * 1_048_576;
 export const pollMs = 2;
 /** Characters of the names under which an operator is told to a proxy. */
 export const actorCharactersMax = 128;
+/** Moves of one evacuation at the same time. */
+export const concurrencyMax = 32;
+/** Labels of a workload, and the characters of each value. */
+export const labelsMax = 32;
+export const labelCharactersMax = 128;
+/** How long an agent looks when it is asked for its load. */
+export const loadSampleMs = 500;

@@ -22,6 +22,8 @@ export interface Node {
   readonly log: Logger;
   /** Workloads that are being started or moved right now. */
   readonly busy: Set<string>;
+  /** There while this node is being emptied; no further move begins after `interrupt`. */
+  evacuation?: { interrupt(why: string): void };
 }
 
 /** @throws {MoveError} unknown-workload when there is none of this name here */

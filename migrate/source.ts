@@ -32,9 +32,9 @@ export async function runWorkload(node: Node, request: RunRequest): Promise<Work
     const directory = node.store.create(request.name);
     const isolated = process.getuid?.() === 0;
     const process_ = await startTree({ ...request, directory, isolated, shim: shimSettings(node, request) });
-    const { name, command } = request;
+    const { name, command, labels } = request;
     const startedAt = new Date().toISOString();
-    const workload = { name, node: node.name, ...process_, isolated, command, startedAt };
+    const workload = { name, node: node.name, ...process_, isolated, command, startedAt, ...(labels && { labels }) };
     node.store.write(workload);
     node.log.info({ workload: name, pid: workload.pid, isolated }, 'workload started');
     return workloadInfo(node, workload);

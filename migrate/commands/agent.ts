@@ -6,6 +6,7 @@ import { name, path, text } from '../../shim/program/values.js';
 import { startAgent } from '../agent.js';
 import { agentAddress, clusterOptions, loadCluster } from '../cluster.js';
 import { movesMsMax } from '../limits.js';
+import type { Node } from '../node.js';
 import { waitUntil } from '../workload/process.js';
 import { Store } from '../workload/store.js';
 
@@ -34,7 +35,7 @@ export const agent = defineCommand({
     const busy = new Set<string>();
     // After the control port: no new move begins, and those under way do not leave an application frozen.
     onStop('moves', () => waitUntil(() => busy.size === 0, movesMsMax));
-    const server = await startAgent({
+    const node: Node = {
       name: settings.node,
       cluster,
       security: loadSecurity(settings, { role: 'agent', name: settings.node }, log),
@@ -44,8 +45,10 @@ export const agent = defineCommand({
       criu: settings.criu,
       log,
       busy,
-    });
+    };
+    const server = await startAgent(node);
     onStop('control', () => server.close());
+    onStop('evacuation', () => node.evacuation?.interrupt('the agent is being stopped'));
     log.info({ node: settings.node, listen: agentAddress(cluster, settings.node) }, 'agent ready');
     await serve();
     return 0;

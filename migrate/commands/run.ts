@@ -18,6 +18,10 @@ export const run = defineCommand({
       list(text('NAME[=VALUE]')),
       'variables for the application besides PATH and HOME; NAME alone hands on the one of this shell',
     ),
+    label: optional(
+      list(text('KEY=VALUE')),
+      'labels; workloads with the same anti-affinity=GROUP are kept on different nodes',
+    ),
     json: option(flag(), 'false', 'print the workload as JSON'),
     ...operatorOptions,
   },
@@ -40,6 +44,7 @@ export const run = defineCommand({
         cwd: settings.cwd ?? process.cwd(),
         env: { HOME: process.env.HOME ?? '/', PATH: process.env.PATH ?? '', ...variables(settings.env ?? []) },
         listen: settings.listen,
+        labels: labelsOf(settings.label ?? []),
       },
       { timeoutMs: 0 },
     );
@@ -48,6 +53,16 @@ export const run = defineCommand({
     return 0;
   },
 });
+
+function labelsOf(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const [, key, value] = /^([^=]+)=(.+)$/.exec(word) ?? [];
+      if (key !== undefined && value !== undefined) return [key, value];
+      throw new ConfigError('bad-option', `--label: "${word}" is not KEY=VALUE`);
+    }),
+  );
+}
 
 function variables(words: readonly string[]): Record<string, string> {
   return Object.fromEntries(

@@ -14,6 +14,7 @@ const stored = z.object({
   isolated: z.boolean(),
   command: z.array(z.string()),
   startedAt: z.string(),
+  labels: z.record(z.string(), z.string()).optional(),
   /** A move that has begun and has not ended; which life of the shim it moves, and the epoch it began with. */
   moving: z
     .object({
@@ -115,6 +116,20 @@ export class Store {
 
   writeRecord(name: string, move: string, record: unknown): void {
     this.#replace(join(this.moveDirectory(name, move), 'record.json'), `${JSON.stringify(record, undefined, 2)}\n`);
+  }
+
+  /** What agents remember of more than one workload: one small file each. @returns undefined when there is none */
+  readNote<T>(name: string, schema: z.ZodType<T>): T | undefined {
+    const file = this.#noteFile(name);
+    return readOrNothing(file) === undefined ? undefined : loadYaml(file, schema);
+  }
+
+  writeNote(name: string, note: unknown): void {
+    this.#replace(this.#noteFile(name), `${JSON.stringify(note, undefined, 2)}\n`);
+  }
+
+  #noteFile(name: string): string {
+    return join(this.#root, '..', `${name}.json`);
   }
 
   #replace(file: string, content: string): void {
