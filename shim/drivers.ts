@@ -10,6 +10,9 @@ export interface DriverLimits {
   readonly lingerMs: number;
 }
 
+/** Less than this is a whole answer as a rule, and waits for nothing. */
+const gatheredBytesMin = 8 * 1024;
+
 /** What the shim needs of a driver's connection, with the meaning Node.js gives it: sockets of `net` are such. */
 export interface DriverSocket {
   readonly destroyed: boolean;
@@ -21,6 +24,9 @@ export interface DriverSocket {
   on(event: 'end' | 'error', listener: () => void): unknown;
   once(event: 'close', listener: () => void): unknown;
   write(bytes: Buffer, taken: () => void): unknown;
+  /** What is written from now on leaves together, at `uncork`. */
+  cork(): unknown;
+  uncork(): unknown;
   end(): unknown;
   pause(): unknown;
   resume(): unknown;
@@ -37,6 +43,7 @@ class DriverConnection {
   readonly #link: Link;
   readonly #clock: Clock;
   readonly #lingerMs: number;
+  #isGathering = false;
 
   constructor(socket: DriverSocket, link: Link, clock: Clock, lingerMs: number) {
     this.stream = link.open();
@@ -54,9 +61,23 @@ class DriverConnection {
 
   deliver(bytes: Buffer): void {
     if (this.socket.destroyed) return;
+    if (bytes.length >= gatheredBytesMin) this.#gather();
     this.socket.write(bytes, this.#flushed);
     if (this.socket.writableLength === 0) this.#flushed();
   }
+
+  /** Frames of a large answer come several in a turn of the event loop: they leave in one write at its end. */
+  #gather(): void {
+    if (this.#isGathering) return;
+    this.#isGathering = true;
+    this.socket.cork();
+    this.#clock.soon(this.#scatter);
+  }
+
+  readonly #scatter = (): void => {
+    this.#isGathering = false;
+    this.socket.uncork();
+  };
 
   peerEnded(code: EndCode): void {
     if (code === 'closed') {

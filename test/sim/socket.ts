@@ -29,6 +29,7 @@ export class SimSocket implements Wire, DriverSocket {
   readonly #unsent: { bytes: Buffer; readonly taken: (() => void) | undefined }[] = [];
   readonly #unread: Buffer[] = [];
   #paused = false;
+  #isCorked = false;
   #endUnread = false;
   #peerEnded = false;
   #ending = false;
@@ -59,7 +60,15 @@ export class SimSocket implements Wire, DriverSocket {
     this.#unsent.push({ bytes, taken });
     this.drain();
   }
+  cork(): void {
+    this.#isCorked = true;
+  }
+  uncork(): void {
+    this.#isCorked = false;
+    this.drain();
+  }
   end(bytes?: Buffer): void {
+    this.#isCorked = false;
     if (bytes !== undefined) this.write(bytes);
     this.#ending = true;
     this.drain();
@@ -101,6 +110,7 @@ export class SimSocket implements Wire, DriverSocket {
   }
   /** Hands over what the outside takes now. */
   drain(): void {
+    if (this.#isCorked) return;
     for (let next = this.#unsent[0]; next !== undefined && !this.destroyed; next = this.#unsent[0]) {
       // As a kernel does it: from now on the memory is the writer's again.
       const taken = this.#outside.take(Buffer.from(next.bytes));
