@@ -5,7 +5,7 @@ import { evacuateNode } from './fleet/evacuate.js';
 import { loadOf } from './fleet/load.js';
 import { checkCriu } from './movers/criu.js';
 import { type Node, workloadInfo } from './node.js';
-import { moveWorkload, recoverMoves, runWorkload, stopWorkload } from './source.js';
+import { moveWorkload, preflightOf, recoverMoves, runWorkload, stopWorkload } from './source.js';
 import { targetHandlers } from './target.js';
 import { machineIdentity } from './workload/process.js';
 
@@ -31,6 +31,7 @@ export async function startAgent(node: Node): Promise<ControlServer> {
       stop: ({ name }) => stopWorkload(node, name),
       load: () => loadOf(node),
       evacuate: (request, emit) => evacuateNode(node, request, emit),
+      preflight: (request) => preflightOf(node, request),
       move: (request, emit) => moveWorkload(node, request, emit),
       ...targetHandlers(node),
     },

@@ -7,6 +7,7 @@ import { hold, holds } from './commands/holds.js';
 import { keys } from './commands/keys.js';
 import { nodes, sessions, workloads } from './commands/lists.js';
 import { move } from './commands/move.js';
+import { preflight } from './commands/preflight.js';
 import { run } from './commands/run.js';
 import { stop } from './commands/stop.js';
 
@@ -28,6 +29,7 @@ First steps:
   4. Start an application whose database address is 127.0.0.1:1521, and move it:
        holdfast run --name orders -- node orders.js
        holdfast sessions
+       holdfast preflight orders --to node-b
        holdfast move orders --to node-b
 
 Exit codes: 0 done; 1 failed, with one line "code: reason" on stderr; 2 wrong
@@ -37,6 +39,6 @@ use. What each code means is in docs/errors.md.
 await runPrograms(
   'holdfast',
   'Moves applications between hosts while their Oracle sessions and transactions go on.',
-  { agent, doctor, run, move, evacuate, sessions, workloads, nodes, holds, hold, stop, keys },
+  { agent, doctor, run, preflight, move, evacuate, sessions, workloads, nodes, holds, hold, stop, keys },
   guide,
 );

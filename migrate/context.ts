@@ -2,6 +2,8 @@ import type { SessionRow, WorkloadRow } from '../proxy/control/contract.js';
 import type { ControlClient } from '../shim/control/rpc-client.js';
 import type { Logger } from '../shim/program/log.js';
 import type { AgentVerbs, Bound } from './contract.js';
+import type { Blackout } from './preflight/finding.js';
+import type { Monitor } from './preflight/monitor.js';
 import type { ProxyView } from './proxy.js';
 import type { MoverName } from './record.js';
 import type { ShimView } from './shim.js';
@@ -14,17 +16,22 @@ export interface MoveContext {
   /** Sessions whose state is unknown do not stand in the way. */
   readonly allowUnknown: boolean;
   readonly workload: StoredWorkload;
+  /** The source: this agent's own node. */
+  readonly node: string;
   readonly target: { readonly node: string; readonly connect: () => Promise<ControlClient<AgentVerbs>> };
   readonly store: Store;
   readonly shim: ShimView;
   readonly proxy: ProxyView;
   /** Path of CRIU. */
   readonly criu: string;
+  /** Who reads the limits of the database, where somebody may. */
+  readonly monitor: Monitor | undefined;
   readonly log: Logger;
   /** What the steps find out for those after them. */
   readonly found: {
     agent?: ControlClient<AgentVerbs>;
     before?: { readonly row: WorkloadRow; readonly sessions: readonly SessionRow[]; readonly shimPid: number };
+    blackout?: Blackout | undefined;
     copy?: ProcessIdentity;
     bound?: Bound;
     after?: { readonly row: WorkloadRow | undefined; readonly sessions: readonly SessionRow[] };

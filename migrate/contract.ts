@@ -3,6 +3,8 @@ import { defineContract } from '../shim/control/rpc.js';
 import { evacuationEvent, evacuationRecord } from './fleet/evacuation.js';
 import { evacuateRequest, labels, nodeLoad } from './fleet/messages.js';
 import { commandWordsMax, environmentMax } from './limits.js';
+import { inspection, inspectRequest } from './preflight/facts.js';
+import { preflightReport } from './preflight/finding.js';
 import { moveEvent, moveRecord } from './record.js';
 
 const nothing = z.object({});
@@ -67,6 +69,11 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   workloads: { request: nothing, reply: z.array(workload) },
   /** SIGTERM, then SIGKILL; replies when the whole tree is gone. */
   stop: { request: z.object({ name }), reply: z.object({ exitCode: z.number().optional() }) },
+  /** What a move would meet: everything that can be found out while the application runs on. */
+  preflight: {
+    request: z.object({ name, to: z.string(), mover, allowUnknown: z.boolean().optional() }),
+    reply: preflightReport,
+  },
   /** Moves a workload of this node; replies with the record however it went, once it has begun. */
   move: {
     request: z.object({
@@ -86,12 +93,8 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   evacuate: { ...agents, request: evacuateRequest, reply: evacuationRecord, event: evacuationEvent },
 
   // From the source's agent to the target's, in this order. Each can be repeated.
-  /** May this workload come here? */
-  prepare: {
-    ...agents,
-    request: move.extend({ machine: z.string(), ports: z.array(addressValue) }),
-    reply: z.object({ address: z.string() }),
-  },
+  /** What is there of all that a workload would need here? */
+  inspect: { ...agents, request: inspectRequest, reply: inspection },
   /** Makes the processes from the image and leaves them stopped. */
   restore: { ...agents, request: move, reply: processIdentity },
   /** Lets the shim run and bind, then the application. */

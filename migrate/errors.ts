@@ -1,33 +1,20 @@
 import { CodedError, type ErrorSource, errorCode, errorText } from '../shim/program/errors.js';
+import type { FindingCode } from './preflight/errors.js';
 
 export type MoveErrorCode =
+  // What stands in the way of a move, and what other commands meet of it.
+  | FindingCode
   // What was asked for.
   | 'unknown-workload'
   | 'unknown-node'
   | 'same-node'
   | 'workload-exists'
-  | 'workload-ended'
   | 'move-in-progress'
   | 'unknown-move'
   | 'evacuation-in-progress'
   | 'evacuation-unfinished'
   | 'nothing-to-resume'
   | 'no-target'
-  // Who cannot be reached.
-  | 'agent-unreachable'
-  | 'proxy-unreachable'
-  | 'shim-unreachable'
-  | 'not-authorised'
-  | 'wrong-contract'
-  // What preflight found.
-  | 'criu-missing'
-  | 'not-isolated'
-  | 'not-bound'
-  | 'port-taken'
-  | 'foreign-connection'
-  | 'session-unknown'
-  | 'state-not-shared'
-  | 'other-machine'
   // What failed on the way.
   | 'start-failed'
   | 'detach-failed'

@@ -27,3 +27,9 @@ export const labelsMax = 32;
 export const labelCharactersMax = 128;
 /** How long an agent looks when it is asked for its load. */
 export const loadSampleMs = 500;
+/** Files of a workload that are compared with those at the target. */
+export const comparedFilesMax = 4_096;
+/** Time for the monitoring account to log in, and for each of its queries. */
+export const monitorMsMax = 5_000;
+/** Moves whose records a prediction reads. */
+export const recordsReadMax = 100;

@@ -120,6 +120,7 @@ function recordOf(
     to: { node: target.node, address: found.after?.row?.address ?? '' },
     phases: times,
     blackoutMs: blackoutOf(times),
+    ...(found.blackout === undefined ? {} : { memoryBytes: found.blackout.memoryBytes }),
     epoch: { before: epoch, after: found.bound?.epoch ?? epoch },
     replayedBytes: found.bound?.replayedBytes ?? { up: 0, down: 0 },
     sessions: compareSessions(before?.sessions ?? [], found.after?.sessions ?? []),

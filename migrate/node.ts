@@ -3,6 +3,7 @@ import type { Security, SecuritySettings } from '../shim/program/security.js';
 import type { Cluster } from './cluster.js';
 import type { WorkloadInfo } from './contract.js';
 import { MoveError } from './errors.js';
+import type { Monitor } from './preflight/monitor.js';
 import { ProxyView } from './proxy.js';
 import { ShimView } from './shim.js';
 import { lifeOf, type Store, type StoredWorkload } from './workload/store.js';
@@ -19,6 +20,8 @@ export interface Node {
   readonly store: Store;
   /** Path of CRIU. */
   readonly criu: string;
+  /** The account that reads limits of the database. */
+  readonly monitor?: Monitor | undefined;
   readonly log: Logger;
   /** Workloads that are being started or moved right now. */
   readonly busy: Set<string>;

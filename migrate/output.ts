@@ -83,6 +83,15 @@ export function shownMs(ms: number): string {
   return `${Math.floor(seconds / size)}${name} ${String(rest).padStart(2, '0')}${smallName}`;
 }
 
+const byteUnits = ['B', 'KiB', 'MiB', 'GiB'] as const;
+
+/** Bytes as people read them: 512 B, 1.5 MiB. */
+export function shownBytes(bytes: number): string {
+  const power = Math.min(Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10)), byteUnits.length - 1);
+  const amount = bytes / 1_024 ** power;
+  return `${power === 0 ? amount : amount.toFixed(1)} ${byteUnits[power]}`;
+}
+
 /** Columns apart by spaces only: easy on the eye and on `awk`. */
 const openChars = {
   top: '',

@@ -29,7 +29,12 @@ export class ProxyView {
 
   /** @throws {MoveError} proxy-unreachable, not-authorised */
   async workloads(): Promise<readonly WorkloadRow[]> {
-    return (await this.#call('workloads', {})).workloads;
+    return (await this.list()).workloads;
+  }
+
+  /** The same, with the version of the proxy. @throws {MoveError} proxy-unreachable, not-authorised */
+  list(): Promise<ReplyOf<Verbs['workloads']>> {
+    return this.#call('workloads', {});
   }
 
   /**

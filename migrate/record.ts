@@ -37,6 +37,8 @@ export const moveRecord = z.object({
     restore: z.number(),
     bind: z.number(),
   }),
+  /** What an image of it holds; absent when its processes were not moved. */
+  memoryBytes: z.number().optional(),
   epoch: z.object({ before: z.number(), after: z.number() }),
   replayedBytes: z.object({ up: z.number(), down: z.number() }),
   sessions: z.array(sessionRecord),

@@ -11,6 +11,8 @@ import { MoveError } from './errors.js';
 import { workloadsMax } from './limits.js';
 import { runMove } from './move.js';
 import { exclusively, type Node, ownWorkload, proxyOf, shimOf, workloadInfo } from './node.js';
+import { examine } from './preflight/examine.js';
+import type { PreflightReport } from './preflight/finding.js';
 import type { MoveEvent, MoveRecord } from './record.js';
 import { attach } from './steps/detach.js';
 import { thaw } from './steps/freeze.js';
@@ -108,6 +110,25 @@ async function tellProxy({ proxy, found, log }: MoveContext, record: MoveRecord,
   });
 }
 
+/**
+ * What a move would meet, without making it.
+ * @throws {MoveError} unknown-workload, unknown-node, same-node
+ */
+export async function preflightOf(node: Node, request: MoveRequest): Promise<PreflightReport> {
+  const workload = ownWorkload(node, request.name);
+  agentAddress(node.cluster, request.to);
+  if (request.to === node.name) throw new MoveError('same-node', `${request.name} is at ${node.name} already`);
+  const { findings, blackout, sessions, ground } = await examine(contextOf(node, workload, request, newMoveName()));
+  await ground?.agent.close();
+  return {
+    ...{ workload: workload.name, from: node.name, to: request.to, mover: request.mover },
+    ok: findings.every(({ severity }) => severity !== 'blocks'),
+    findings: [...findings],
+    sessions: sessions.length,
+    ...(blackout === undefined ? {} : { blackout }),
+  };
+}
+
 /** Names sort by time. */
 function newMoveName(): string {
   return `${new Date()
@@ -130,11 +151,13 @@ function contextOf(
     mover: request.mover,
     allowUnknown: request.allowUnknown ?? false,
     workload,
+    node: node.name,
     target: { node: request.to, connect },
     store: node.store,
     shim: shimOf(node, workload.name),
     proxy: proxyOf(node),
     criu: node.criu,
+    monitor: node.monitor,
     log: node.log,
     found: {},
   };

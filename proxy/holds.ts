@@ -59,6 +59,12 @@ export class Holds {
     return this.#pinned.has(workload);
   }
 
+  /** How long a hold of these sessions would last that began now. */
+  budgetMs(workload: Workload): number {
+    const { policy } = this.#options;
+    return beginHold(policy, workload.sessions().map(heldSession), false, 0).untilMs;
+  }
+
   begin(workload: Workload, why: string): void {
     const { policy, now, audit } = this.#options;
     const sessions = workload.sessions();

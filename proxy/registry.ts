@@ -80,6 +80,11 @@ export class Registry {
     return this.#holds.of(workload);
   }
 
+  /** How long it would be held if its link went now. */
+  holdBudgetMs(workload: Workload): number {
+    return this.#holds.budgetMs(workload);
+  }
+
   isPinned(workload: Workload): boolean {
     return this.#holds.isPinned(workload);
   }

@@ -7,6 +7,7 @@ import { startAgent } from '../agent.js';
 import { agentAddress, clusterOptions, loadCluster } from '../cluster.js';
 import { movesMsMax } from '../limits.js';
 import type { Node } from '../node.js';
+import { loadMonitor } from '../preflight/monitor.js';
 import { waitUntil } from '../workload/process.js';
 import { Store } from '../workload/store.js';
 
@@ -17,6 +18,10 @@ export const agent = defineCommand({
     node: required(name(), 'name of this node in the cluster file, which also says where the agent listens'),
     'state-dir': option(path('DIR'), '/var/lib/holdfast', 'directory that all nodes share, for logs and images'),
     criu: option(text('PATH'), 'criu', 'the CRIU to freeze and restore with'),
+    'monitor-file': optional(
+      path(),
+      'YAML file with connect-string, user and password of an account that may read limits of the database, for preflight',
+    ),
     'workload-keys': optional(
       path('DIR'),
       'directory with workload-NAME.pem for the shims started here; that of --tls-cert when left out',
@@ -43,6 +48,7 @@ export const agent = defineCommand({
       workloadKeys: settings.workloadKeys,
       store: openStore(settings.stateDir),
       criu: settings.criu,
+      ...(settings.monitorFile === undefined ? {} : { monitor: loadMonitor(settings.monitorFile) }),
       log,
       busy,
     };

@@ -5,7 +5,7 @@ import { assertNever } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { duration, flag, text } from '../../shim/program/values.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
-import { type Column, printJson, printTable, shownMs } from '../output.js';
+import { type Column, printJson, printTable, shownBytes, shownMs } from '../output.js';
 import type { ProxyView, Wanted } from '../proxy.js';
 
 const columns: readonly Column<HoldRow>[] = [
@@ -27,14 +27,6 @@ const columns: readonly Column<HoldRow>[] = [
 function left({ state, leftMs }: HoldRow): string {
   if (state === 'pinned' || leftMs === undefined) return 'no end';
   return state === 'overdue' ? `-${shownMs(-leftMs)}` : shownMs(Math.max(0, leftMs));
-}
-
-const byteUnits = ['B', 'KiB', 'MiB', 'GiB'] as const;
-
-function shownBytes(bytes: number): string {
-  const power = Math.min(Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10)), byteUnits.length - 1);
-  const amount = bytes / 1_024 ** power;
-  return `${power === 0 ? amount : amount.toFixed(1)} ${byteUnits[power]}`;
 }
 
 export const holds = defineCommand({

@@ -3,7 +3,7 @@ import { type MoveContext, moveNames, need } from '../context.js';
 import type { Bound } from '../contract.js';
 import { MoveError } from '../errors.js';
 import { bindMsMax, shimMsMax } from '../limits.js';
-import { fromTarget } from './preflight.js';
+import { fromTarget } from '../preflight/examine.js';
 
 /**
  * The point of no return: a proxy that has accepted the target refuses the source from then on. So an answer that is not

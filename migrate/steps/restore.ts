@@ -1,6 +1,6 @@
 import { type MoveContext, moveNames, need } from '../context.js';
 import { criuMsMax } from '../limits.js';
-import { fromTarget } from './preflight.js';
+import { fromTarget } from '../preflight/examine.js';
 
 /** The image is in the directory that all nodes share; a store without one would be copied here. */
 export async function transfer(_context: MoveContext): Promise<void> {}

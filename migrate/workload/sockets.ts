@@ -12,15 +12,14 @@ export interface TcpSocket {
 
 const listenState = '0A';
 
-/** The TCP sockets that the given processes hold. They share one network namespace: that of the first. */
-export function tcpSockets(pids: readonly number[]): readonly TcpSocket[] {
-  const held = new Set(pids.flatMap(socketInodes));
-  return tcpTable(pids[0] ?? 'self').filter(({ inode }) => held.has(inode));
-}
-
 /** All TCP sockets of the network namespace of a process. */
 export function tcpTable(pid: number | 'self'): readonly TcpSocket[] {
   return ['tcp', 'tcp6'].flatMap((table) => parseTcpTable(readOrNothing(`/proc/${pid}/net/${table}`) ?? ''));
+}
+
+/** The same of UDP, whose table has the same form; nothing there listens. */
+export function udpTable(pid: number | 'self'): readonly TcpSocket[] {
+  return ['udp', 'udp6'].flatMap((table) => parseTcpTable(readOrNothing(`/proc/${pid}/net/${table}`) ?? ''));
 }
 
 export function parseTcpTable(table: string): readonly TcpSocket[] {
@@ -57,7 +56,8 @@ export function isLoopback(host: string): boolean {
   return host.startsWith('127.') || host === '::1';
 }
 
-function socketInodes(pid: number): readonly string[] {
+/** Of the sockets that a process holds. */
+export function socketInodes(pid: number): readonly string[] {
   try {
     return readdirSync(`/proc/${pid}/fd`).flatMap((descriptor) => socketInode(`/proc/${pid}/fd/${descriptor}`));
   } catch {

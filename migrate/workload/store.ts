@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, stat
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { loadYaml } from '../../shim/program/config.js';
+import { type MoveRecord, moveRecord } from '../record.js';
 import { isAlive, processState, readOrNothing } from './process.js';
 
 const stored = z.object({
@@ -37,13 +38,16 @@ export type StoredWorkload = z.infer<typeof stored>;
  * must remember. Only its owner may look inside: images hold the memory of applications.
  */
 export class Store {
+  /** The directory that was given: where images are. */
+  readonly root: string;
   readonly #root: string;
   readonly #uid: number | undefined;
 
   /** @param uid who must own the directories */
   constructor(root: string, uid = process.getuid?.()) {
     this.#uid = uid;
-    this.#root = join(resolve(root), 'workloads');
+    this.root = resolve(root);
+    this.#root = join(this.root, 'workloads');
     makePrivate(this.#root, uid);
   }
 
@@ -132,10 +136,28 @@ export class Store {
     return join(this.#root, '..', `${name}.json`);
   }
 
+  /** What is left of the last moves of all workloads, oldest first. What cannot be read, or is of another version, is left out. */
+  lastRecords(most: number): readonly MoveRecord[] {
+    const moves = names(this.#root).flatMap((name) =>
+      names(join(this.directory(name), 'moves')).map((move) => ({ name, move })),
+    );
+    // Names of moves begin with their time.
+    moves.sort((one, other) => one.move.localeCompare(other.move));
+    return moves.slice(-most).flatMap(({ name, move }) => {
+      const text = readOrNothing(join(this.moveDirectory(name, move), 'record.json'));
+      const found = moveRecord.safeParse(text === undefined ? undefined : JSON.parse(text));
+      return found.success ? [found.data] : [];
+    });
+  }
+
   #replace(file: string, content: string): void {
     writeFileSync(`${file}.new`, content, { mode: 0o600 });
     renameSync(`${file}.new`, file);
   }
+}
+
+function names(directory: string): readonly string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 /** Makes a directory that only this user can look into. Throws when it belongs to another one, who could open it again. */

@@ -19,6 +19,8 @@ const workload = z.object({
   expiresMs: z.number().optional(),
   /** Holds of this workload have no end until it is unpinned. */
   pinned: z.literal(true).optional(),
+  /** How long it would be held if its link went now; absent when without an end. */
+  budgetMs: z.number().optional(),
   /** Held: what happened to the link. */
   why: z.string().optional(),
   sessions: z.number(),
@@ -133,7 +135,11 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
     request: z.object({ workload: z.string().optional() }),
     reply: z.object({ sessions: z.array(session) }),
   },
-  workloads: { callers: ['agent'], request: empty, reply: z.object({ workloads: z.array(workload) }) },
+  workloads: {
+    callers: ['agent'],
+    request: empty,
+    reply: z.object({ version: z.string().optional(), workloads: z.array(workload) }),
+  },
   /** For the audit log. */
   noteMove: {
     callers: ['agent'],

@@ -1,6 +1,8 @@
 import { type ControlListen, type ControlServer, serveControl } from '../../shim/control/rpc-server.js';
+import { defined } from '../../shim/program/defined.js';
 import { type Peer, peerText } from '../../shim/program/identity.js';
 import type { Logger } from '../../shim/program/log.js';
+import { programVersion } from '../../shim/program/version.js';
 import type { AuditActor } from '../audit/entry.js';
 import { formatDatabase } from '../backend/address.js';
 import type { HoldState } from '../hold.js';
@@ -26,6 +28,7 @@ export function serveProxyControl(
     proxyContract,
     {
       workloads: async () => ({
+        version: programVersion(),
         workloads: registry.workloads.map((workload) => workloadRow(registry, workload, now())),
       }),
       sessions: async ({ workload: name }) => {
@@ -82,7 +85,7 @@ function workloadRow(registry: Registry, workload: Workload, nowMs: number): Wor
     epoch: workload.epoch,
     sinceMs: Math.round(nowMs - sinceMs),
     ...(hold === undefined || hold.kind === 'pinned' ? {} : { expiresMs: Math.round(hold.untilMs - nowMs) }),
-    ...(registry.isPinned(workload) ? { pinned: true } : {}),
+    ...(registry.isPinned(workload) ? { pinned: true } : { budgetMs: registry.holdBudgetMs(workload) }),
     sessions: workload.sessions().length,
     storedBytes: workload.storedBytes,
     replayedBytes: workload.counters.replayedBytes,
@@ -164,12 +167,5 @@ function sessionRow(workload: Workload, { stream, view }: WorkloadSession, nowMs
     reason: movability.reason,
     detail: movability.detail,
     bytes,
-  };
-}
-
-/** Without the members that are not known. */
-function defined<T extends object>(record: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
   };
 }

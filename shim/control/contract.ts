@@ -21,6 +21,8 @@ export const shimContract = defineContract('holdfast-shim', 1, {
       workload: z.string(),
       instance: z.string(),
       pid: z.number(),
+      /** Of Holdfast; those before 0.1.0 do not say it. */
+      version: z.string().optional(),
       state: z.enum(['detached', 'waiting', 'connecting', 'resuming', 'bound', 'refused']),
       verdict: z.string().optional(),
       reason: z.string().optional(),

@@ -1,6 +1,7 @@
 import type { Dialer } from '../dialer.js';
 import type { DriverListener } from '../listener.js';
 import type { Address } from '../program/address.js';
+import { programVersion } from '../program/version.js';
 import { shimContract } from './contract.js';
 import { type ControlServer, serveControl } from './rpc-server.js';
 
@@ -32,6 +33,7 @@ export function serveShimControl({
           workload,
           instance: dialer.instance,
           pid: process.pid,
+          version: programVersion(),
           state: state.kind,
           ...(state.kind === 'refused' ? { verdict: state.verdict, reason: state.reason } : {}),
           epoch: dialer.epoch,

@@ -3,7 +3,8 @@ import { ConfigError, type OptionSet, optional, resolveSettings, type Settings }
 import { CodedError, errorCode, errorText } from './errors.js';
 import { addOptions, commonHeading, type Examples, helpAfter } from './help.js';
 import { type Logger, logOptions, makeLogger } from './log.js';
-import { path, readTextFile } from './values.js';
+import { path } from './values.js';
+import { programVersion } from './version.js';
 
 const exitFailed = 1;
 const exitBadUse = 2;
@@ -272,11 +273,4 @@ class Life {
     this.#log.fatal({ err: error }, 'unexpected error, exiting');
     process.exit(exitFailed);
   }
-}
-
-function programVersion(): string {
-  const file = new URL('../../../package.json', import.meta.url);
-  const content: unknown = JSON.parse(readTextFile(file.pathname));
-  if (typeof content !== 'object' || content === null || !('version' in content)) return 'unknown';
-  return String(content.version);
 }

@@ -70,6 +70,13 @@ await world.holdfast('run', '--name', 'orders', '--listen', world.shimAddress, '
 await until('the transaction is under way', () => inserted() > 0);
 const first = await identity();
 
+t.test('preflight finds nothing that blocks, and says how long the application would wait', async (t) => {
+  const report = await ask('preflight', 'orders', '--to', 'node-b');
+  t.match(report, { ok: true, sessions: 1, blackout: { moves: 0 } });
+  t.same(report.findings, []);
+  t.ok(report.blackout.memoryBytes > 2 ** 20);
+});
+
 t.test('a move keeps session, database process and transaction, and the address changes', async (t) => {
   const record = await move('node-b');
   t.match(record, {
@@ -92,6 +99,15 @@ t.test('and back, and there again', async (t) => {
   t.match(await move('node-a'), { outcome: 'moved', epoch: { after: 5 } });
   await goesOn(t);
   t.same(await identity(), first);
+});
+
+t.test('the next blackout is foretold from the last ones', async (t) => {
+  const { blackout } = await ask('preflight', 'orders', '--to', 'node-b');
+  t.ok(blackout.moves >= 4, `${blackout.moves}`);
+  const record = await move('node-b');
+  const memory = record.memoryBytes ?? 0;
+  t.ok(memory > blackout.memoryBytes / 2 && memory < blackout.memoryBytes * 2, `${memory} of ${blackout.memoryBytes}`);
+  t.match(await move('node-a'), { outcome: 'moved' });
 });
 
 t.test('a target without CRIU is found before anything is touched', async (t) => {

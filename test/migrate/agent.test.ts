@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -177,11 +176,47 @@ t.test('what is wrong with the request is said before anything has begun', async
   });
 });
 
-t.test('a target that does not see the shared directory, or other processes, is refused', async (t) => {
-  await run(t, 'orders-6', ['sleep', '60']);
-  const names = { move: randomBytes(4).toString('hex'), workload: 'orders-6' } as const;
-  const prepare = { ...names, machine: 'another', ports: [] };
-  await t.rejects(ask('node-b', 'prepare', { ...prepare, mover: 'relink' }), { code: 'state-not-shared' });
+t.test('preflight finds everything at once, and changes nothing', async (t) => {
+  const { pid } = await run(t, 'orders-6', ['sleep', '60']);
+  const preflight = (to: string, mover: 'criu' | 'relink') =>
+    ask('node-a', 'preflight', { name: 'orders-6', to, mover });
+  const relink = await preflight('node-b', 'relink');
+  t.match(relink, {
+    ok: true,
+    workload: 'orders-6',
+    from: 'node-a',
+    to: 'node-b',
+    sessions: 0,
+    blackout: { memoryBytes: 0 },
+  });
+  t.same(relink.findings, []);
+  const criu = await preflight('node-b', 'criu');
+  t.equal(criu.ok, false);
+  t.same(
+    criu.findings.filter(({ code }) => code === 'criu-missing').map(({ place }) => place),
+    ['source', 'target'],
+  );
+  t.ok((criu.blackout?.memoryBytes ?? 0) > 2 ** 20, 'the memory of shim and application');
+  const silent = await preflight('node-c', 'criu');
+  t.match(silent.findings, [
+    { code: 'agent-unreachable', place: 'target', severity: 'blocks', advice: /cluster file/ },
+  ]);
+  t.ok(
+    silent.findings.some(({ code }) => code === 'criu-missing'),
+    'the source was asked all the same',
+  );
+  t.match(await find('node-a', 'orders-6'), { state: 'running', pid, moving: undefined });
+  await t.rejects(preflight('node-a', 'relink'), { code: 'same-node' });
+});
+
+t.test('a target that does not see the shared directory, or other processes, is found', async (t) => {
+  const { pid } = await run(t, 'orders-7', ['sleep', '60']);
+  const request = { workload: 'orders-7', ports: [], files: ['/', '/nonexistent/x'] };
+  const startTicks = processState(pid)?.startTicks ?? '';
+  const seen = await ask('node-b', 'inspect', { ...request, process: { pid, startTicks } });
+  t.match(seen, { sharesState: true, files: [{ kind: 'directory' }, { kind: 'missing' }] });
+  const other = await ask('node-b', 'inspect', { ...request, process: { pid, startTicks: 'another' } });
+  t.match(other, { sharesState: false });
 });
 
 t.test('what preflight finds leaves the source bound as it was', async (t) => {
