@@ -118,8 +118,8 @@ export async function preflightOf(node: Node, request: MoveRequest): Promise<Pre
   const workload = ownWorkload(node, request.name);
   agentAddress(node.cluster, request.to);
   if (request.to === node.name) throw new MoveError('same-node', `${request.name} is at ${node.name} already`);
-  const { findings, blackout, sessions, ground } = await examine(contextOf(node, workload, request, newMoveName()));
-  await ground?.agent.close();
+  const { findings, blackout, sessions, agent } = await examine(contextOf(node, workload, request, newMoveName()));
+  await agent?.close();
   return {
     ...{ workload: workload.name, from: node.name, to: request.to, mover: request.mover },
     ok: findings.every(({ severity }) => severity !== 'blocks'),

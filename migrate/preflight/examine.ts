@@ -1,6 +1,7 @@
 import type { SessionRow, WorkloadRow } from '../../proxy/control/contract.js';
 import type { ShimStatus } from '../../shim/control/contract.js';
 import type { ControlClient } from '../../shim/control/rpc-client.js';
+import { defined } from '../../shim/program/defined.js';
 import { errorCode, errorText } from '../../shim/program/errors.js';
 import { programVersion } from '../../shim/program/version.js';
 import type { MoveContext } from '../context.js';
@@ -24,17 +25,15 @@ export interface Examination {
   readonly findings: readonly Finding[];
   readonly blackout: Blackout | undefined;
   readonly sessions: readonly SessionRow[];
-  /** What the move builds on; absent when that could not be found out, which is then a finding. */
-  readonly ground?: {
-    readonly row: WorkloadRow;
-    readonly shimPid: number;
-    readonly agent: ControlClient<AgentVerbs>;
-  };
+  /** What the move builds on; whatever could not be found out is a finding. The caller closes the agent. */
+  readonly row?: WorkloadRow;
+  readonly shimPid?: number;
+  readonly agent?: ControlClient<AgentVerbs>;
 }
 
 /**
  * Finds every reason against a move that can be found while the application runs; changes nothing. One part that gives no
- * answer is a finding, and the others are asked all the same. The caller closes `ground.agent`.
+ * answer is a finding, and the others are asked all the same.
  * @throws what is no reason against a move, such as a fault of ours
  */
 export async function examine(context: MoveContext): Promise<Examination> {
@@ -57,9 +56,10 @@ export async function examine(context: MoveContext): Promise<Examination> {
   if (status !== undefined) findings.push(...judgeVersions(versionsOf(context, status, known, target)));
   const blackout = foretell(context, tree);
   findings.push(...judgeBudget(known?.row, blackout), ...(await askDatabase(context, known, blackout)));
-  const found = { findings: sorted(findings), blackout, sessions: known?.sessions ?? [] };
-  if (status === undefined || known?.row === undefined || agent === undefined || target === undefined) return found;
-  return { ...found, ground: { row: known.row, shimPid: status.pid, agent } };
+  return {
+    ...{ findings: sorted(findings), blackout, sessions: known?.sessions ?? [] },
+    ...defined({ row: known?.row, shimPid: status?.pid, agent: target && agent }),
+  };
 }
 
 interface Known {
