@@ -2,7 +2,7 @@
 /** `npm run bench`: what two hops of Holdfast cost, beside what people would put there instead. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { printJson, printTable } from '../../migrate/output.js';
+import { type Column, printJson, printTable } from '../../migrate/output.js';
 import { ConfigError, option, optional } from '../../shim/program/config.js';
 import { runProgram } from '../../shim/program/run.js';
 import { choice, count, duration, flag, list, path } from '../../shim/program/values.js';
@@ -10,17 +10,18 @@ import { fullPlan, quickPlan, runPlan } from './bench.js';
 import { chart } from './chart.js';
 import { measureChurn, measureMemory, measureRebind } from './holdfast.js';
 import { pathNames } from './paths.js';
+import { type Hot, measureProfile } from './profile.js';
 import { publish } from './publish.js';
 import type { Report } from './report.js';
 import { goalColumns, rowColumns } from './tables.js';
 
-const whats = ['all', 'memory', 'rebind', 'churn', 'publish'] as const;
+const whats = ['all', 'memory', 'rebind', 'churn', 'profile', 'publish'] as const;
 const resultFile = 'results.json';
 
 await runProgram({
   name: 'bench',
   summary:
-    'Measures the same load straight to a database, through HAProxy, and through Holdfast, in turns. What else: memory (of held sessions), rebind, churn (sessions that come and go), publish (the tables of the documents from the last result).',
+    'Measures the same load straight to a database, through HAProxy, and through Holdfast, in turns. What else: memory (of held sessions), rebind, churn (sessions that come and go), profile (where shim and proxy spend their time), publish (the tables of the documents from the last result).',
   positional: '[what]',
   options: {
     quick: option(flag(), 'false', 'less than four minutes: everything that has a goal'),
@@ -31,8 +32,10 @@ await runProgram({
     path: option(
       choice('holdfast', 'holdfast-tls', 'holdfast-no-journal'),
       'holdfast',
-      'the way of memory, rebind and churn',
+      'the way of memory, rebind, churn and profile',
     ),
+    load: option(choice('small', 'fetch', 'bulkd', 'bulku', 'blind'), 'small', 'of profile'),
+    connections: option(count(1, 10_000), '256', 'of profile'),
     out: option(path('DIRECTORY'), 'bench-results', 'where results.json and results.svg are written'),
     json: option(flag(), 'false', 'print one JSON object on stdout'),
   },
@@ -42,6 +45,7 @@ await runProgram({
     ['npm run bench -- --quick --paths direct,haproxy-2,holdfast', 'Fewer ways'],
     ['npm run bench -- memory --sessions 10000', 'Resident memory of held sessions'],
     ['npm run bench -- churn --sessions 1000000', 'A million sessions that come and go: does memory grow?'],
+    ['npm run bench -- profile --load bulkd --connections 16', 'Which functions take the time'],
     ['npm run bench -- publish', 'Writes README.md and docs/performance.* from bench-results'],
   ],
   async main({ settings, args }) {
@@ -65,6 +69,13 @@ await runProgram({
       case 'churn':
         printJson(await measureChurn(settings.path, sessions ?? 100_000, say));
         return 0;
+      case 'profile': {
+        const point = { level: 'wire', load: settings.load, connections: settings.connections } as const;
+        const result = await measureProfile(settings.path, point, say);
+        if (json) printJson(result);
+        else for (const { role, hot } of result.processes) printHot(role, hot);
+        return 0;
+      }
       case 'publish':
         await publish(read(out));
         return 0;
@@ -79,6 +90,15 @@ function print({ rows, goals, missing }: Report): void {
   process.stdout.write('\n');
   printTable(goalColumns, goals, 'no goals');
   for (const { path: name, reason } of missing) process.stdout.write(`${name}: ${reason}\n`);
+}
+
+function printHot(role: string, hot: readonly Hot[]): void {
+  process.stdout.write(`\n${role}\n`);
+  const columns: readonly Column<Hot>[] = [
+    { head: 'percent', cell: ({ percent }) => percent, align: 'right' },
+    { head: 'where', cell: ({ where }) => where },
+  ];
+  printTable(columns, hot, 'nothing');
 }
 
 async function write(directory: string, report: Report): Promise<void> {

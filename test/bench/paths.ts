@@ -55,8 +55,14 @@ const pollMs = 20;
 export class Stand {
   readonly #directory = mkdtempSync(join(tmpdir(), 'hf-bench-'));
   readonly #programs: Program[] = [];
+  readonly #nodeFlags: (role: string) => readonly string[];
   #haproxy: HaproxyFound | undefined;
   #count = 0;
+
+  /** @param nodeFlags of the runtime, for shim and proxy */
+  constructor(nodeFlags: (role: string) => readonly string[] = () => []) {
+    this.#nodeFlags = nodeFlags;
+  }
 
   /** A program that runs until it is stopped or ends. */
   start(name: string, command: CommandLine): Program {
@@ -79,8 +85,13 @@ export class Stand {
     return this.#haproxy;
   }
 
-  async close(): Promise<void> {
+  /** Ends all programs: the last ones first, so that proxies end before the database. */
+  async stop(): Promise<void> {
     for (const program of this.#programs.toReversed()) await program.stop();
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
     rmSync(this.#directory, { recursive: true });
   }
 
@@ -137,6 +148,7 @@ export class Stand {
     const proxy = this.start(
       'proxy',
       node(
+        ...this.#nodeFlags('proxy'),
         programs.proxy,
         ...['--database', `127.0.0.1:${databasePort}`, '--listen', `127.0.0.1:${link}`],
         ...['--control-socket', `${own}-proxy`, ...security, ...journal],
@@ -146,6 +158,7 @@ export class Stand {
     const shim = this.start(
       'shim',
       node(
+        ...this.#nodeFlags('shim'),
         programs.shim,
         ...['--workload', 'bench', '--proxy', `127.0.0.1:${link}`, '--listen', `127.0.0.1:${port}`],
         ...['--control-socket', `${own}-shim`, ...security],
