@@ -8,6 +8,7 @@ import { keys } from './commands/keys.js';
 import { nodes, sessions, workloads } from './commands/lists.js';
 import { move } from './commands/move.js';
 import { preflight } from './commands/preflight.js';
+import { proxy } from './commands/proxy.js';
 import { run } from './commands/run.js';
 import { stop } from './commands/stop.js';
 
@@ -39,6 +40,6 @@ use. What each code means is in docs/errors.md.
 await runPrograms(
   'holdfast',
   'Moves applications between hosts while their Oracle sessions and transactions go on.',
-  { agent, doctor, run, preflight, move, evacuate, sessions, workloads, nodes, holds, hold, stop, keys },
+  { agent, doctor, run, preflight, move, evacuate, sessions, workloads, nodes, holds, hold, proxy, stop, keys },
   guide,
 );

@@ -15,6 +15,7 @@ export type MoveErrorCode =
   | 'evacuation-unfinished'
   | 'nothing-to-resume'
   | 'no-target'
+  | 'upgrade-failed'
   // What failed on the way.
   | 'start-failed'
   | 'detach-failed'

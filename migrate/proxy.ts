@@ -1,4 +1,5 @@
-import { proxyContract, type SessionRow, type WorkloadRow } from '../proxy/control/contract.js';
+import { setTimeout } from 'node:timers/promises';
+import { proxyContract, type SessionRow, type StatusRow, type WorkloadRow } from '../proxy/control/contract.js';
 import type { ReplyOf, RequestOf } from '../shim/control/rpc.js';
 import { type ControlTarget, callControl } from '../shim/control/rpc-client.js';
 import type { Address } from '../shim/program/address.js';
@@ -18,6 +19,11 @@ export type Wanted = RequestOf<Verbs['pinHold']>;
 
 /** Codes that say nothing of what was asked; all others are the proxy's answer. */
 const aboutConnection = new Set(['unreachable', 'timeout', 'closed', 'not-authorised', 'wrong-contract', 'unknown']);
+
+/** What a caller sees of a worker that goes away. */
+const cutOff = new Set(['closed', 'unreachable']);
+const attemptsMax = 3;
+const pauseMs = 150;
 
 /** What moves and operators ask of the proxy. */
 export class ProxyView {
@@ -57,6 +63,16 @@ export class ProxyView {
     return this.#call('holds', {});
   }
 
+  /** @throws {MoveError} proxy-unreachable, not-authorised */
+  status(): Promise<StatusRow> {
+    return this.#call('status', {});
+  }
+
+  /** Asks for another worker; `status` tells when it is there. @throws {MoveError} proxy-unreachable, not-authorised */
+  upgrade(): Promise<object> {
+    return this.#call('upgrade', {});
+  }
+
   /** For the proxy's audit log. @throws {MoveError} proxy-unreachable, not-authorised */
   noteMove(request: RequestOf<Verbs['noteMove']>): Promise<object> {
     return this.#call('noteMove', request);
@@ -78,12 +94,30 @@ export class ProxyView {
 
   async #call<Name extends keyof Verbs>(verb: Name, request: RequestOf<Verbs[Name]>): Promise<ReplyOf<Verbs[Name]>> {
     try {
-      return await callControl(proxyContract, this.#target, verb, request);
+      return await this.#callAgain(verb, request);
     } catch (cause) {
       if (aboutConnection.has(errorCode(cause) ?? 'unknown')) {
         throw MoveError.noAnswer('proxy-unreachable', 'the proxy', cause);
       }
       throw cause;
+    }
+  }
+
+  /**
+   * A worker of the proxy that dies or is replaced takes its connections along; the next one answers. No verb minds being said
+   * twice.
+   */
+  async #callAgain<Name extends keyof Verbs>(
+    verb: Name,
+    request: RequestOf<Verbs[Name]>,
+  ): Promise<ReplyOf<Verbs[Name]>> {
+    for (let left = attemptsMax; ; left -= 1) {
+      try {
+        return await callControl(proxyContract, this.#target, verb, request);
+      } catch (cause) {
+        if (left <= 1 || !cutOff.has(errorCode(cause) ?? '')) throw cause;
+        await setTimeout(pauseMs);
+      }
     }
   }
 }

@@ -40,6 +40,11 @@ export const proxyOptions = {
   'control-listen': option(address(), '127.0.0.1:7401', 'where operators and agents ask; port 0 takes a free one'),
   'control-socket': optional(path(), 'Unix socket for the same, instead of --control-listen'),
   ...holdOptions,
+  journal: option(
+    text('DIRECTORY'),
+    'memory',
+    'where sessions are put down for the next worker; memory: a new directory in /dev/shm; off: they end with their worker',
+  ),
   'audit-log': optional(
     path(),
     'file to which every bind, hold, refusal, decision and move is appended, as JSON lines',

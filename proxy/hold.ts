@@ -66,6 +66,14 @@ export interface HoldStep {
   readonly actions: readonly HoldAction[];
 }
 
+/** What another process must know to go on with a hold. Rules are not in it: they are looked up again. */
+export interface SavedHold {
+  readonly beganMs: number;
+  readonly notBeforeMs: number;
+  readonly toldMs: number;
+  readonly terms: readonly { readonly stream: number; readonly activity: Activity; readonly sinceMs: number }[];
+}
+
 const nobodyTold = Number.POSITIVE_INFINITY;
 
 export function beginHold(
@@ -86,6 +94,30 @@ export function beginHold(
     toldMs: nobodyTold,
   };
   return measured(policy, { ...empty, terms: termsOf(policy, empty, sessions, nowMs) }, nowMs);
+}
+
+export function saveHold({ beganMs, notBeforeMs, toldMs, terms }: HoldState): SavedHold {
+  const saved = [...terms].map(([stream, { activity, sinceMs }]) => ({ stream, activity, sinceMs }));
+  return { beganMs, notBeforeMs, toldMs, terms: saved };
+}
+
+/** Goes on with a hold that another process has begun: no budget starts anew by that. */
+export function resumeHold(
+  policy: HoldPolicy,
+  saved: SavedHold,
+  sessions: readonly HeldSession[],
+  isPinned: boolean,
+  nowMs: number,
+): HoldState {
+  const { beganMs, notBeforeMs, toldMs } = saved;
+  const begun = beginHold(policy, [], isPinned, beganMs);
+  const known = new Map(sessions.map((session) => [session.stream, session]));
+  const terms = saved.terms.flatMap(({ stream, activity, sinceMs }): [number, Term][] => {
+    const session = known.get(stream);
+    return session === undefined ? [] : [[stream, { rule: ruleFor(policy, session), activity, sinceMs }]];
+  });
+  const before = { ...begun, notBeforeMs, terms: new Map(terms) };
+  return { ...measured(policy, { ...before, terms: termsOf(policy, before, sessions, nowMs) }, nowMs), toldMs };
 }
 
 export function stepHold(policy: HoldPolicy, state: HoldState, event: HoldEvent, nowMs: number): HoldStep {

@@ -10,6 +10,9 @@ import {
   type HoldEvent,
   type HoldState,
   holdDueMs,
+  resumeHold,
+  type SavedHold,
+  saveHold,
   stepHold,
 } from './hold.js';
 import type { ProxyLimits } from './limits.js';
@@ -26,6 +29,17 @@ export interface HoldsOptions {
   readonly clock: Clock;
   /** The budget is over and the rule says close. */
   readonly expired: (workload: Workload) => void;
+  /** What `save` gives is another now. */
+  readonly changed: (workload: Workload) => void;
+}
+
+/** What the next process must know of one workload's holds. */
+export interface SavedHolds {
+  readonly isPinned: boolean;
+  /** While it is held. */
+  readonly hold: SavedHold | undefined;
+  /** Requests to extend it that have been granted. */
+  readonly requests: readonly string[];
 }
 
 interface Entry {
@@ -69,10 +83,29 @@ export class Holds {
     const { policy, now, audit } = this.#options;
     const sessions = workload.sessions();
     const state = beginHold(policy, sessions.map(heldSession), this.isPinned(workload), now());
-    const entry: Entry = { state, cancel: undefined, touched: new Set(), requests: new Set() };
-    this.#entries.set(workload, entry);
-    this.#arm(workload, entry);
+    this.#enter(workload, state);
     audit.record({ event: 'hold', ...subjectOf(workload), why, ...this.#facts(state), ...auditSessions(sessions) });
+  }
+
+  save(workload: Workload): SavedHolds {
+    const entry = this.#entries.get(workload);
+    const hold = entry && saveHold(entry.state);
+    return { isPinned: this.isPinned(workload), hold, requests: [...(entry?.requests ?? [])] };
+  }
+
+  /**
+   * Goes on where another process has stopped.
+   * @param why for a workload that was bound then: why it is held from now on
+   */
+  resume(workload: Workload, { isPinned, hold, requests }: SavedHolds, why: string): void {
+    if (isPinned) this.#pinned.add(workload);
+    if (hold === undefined) {
+      this.begin(workload, why);
+      return;
+    }
+    const { policy, now } = this.#options;
+    const sessions = workload.sessions().map(heldSession);
+    this.#enter(workload, resumeHold(policy, hold, sessions, isPinned, now()), requests);
   }
 
   /** The application is back. */
@@ -117,11 +150,19 @@ export class Holds {
     if (kind === 'pin') this.#pinned.add(workload);
     else this.#pinned.delete(workload);
     const entry = this.#entries.get(workload);
-    if (entry !== undefined) this.#step(workload, entry, { kind });
+    if (entry === undefined) this.#options.changed(workload);
+    else this.#step(workload, entry, { kind });
     const { log, audit } = this.#options;
     const facts = entry === undefined ? {} : this.#facts(entry.state);
     log.info({ workload: workload.name, instance: workload.instance, by, ...facts }, `hold ${kind}ned`);
     audit.record({ event: kind, ...subjectOf(workload), by, ...facts });
+  }
+
+  #enter(workload: Workload, state: HoldState, requests: readonly string[] = []): void {
+    const entry: Entry = { state, cancel: undefined, touched: new Set(), requests: new Set(requests) };
+    this.#entries.set(workload, entry);
+    this.#arm(workload, entry);
+    this.#options.changed(workload);
   }
 
   #lookAgain(workload: Workload, entry: Entry): void {
@@ -138,6 +179,7 @@ export class Holds {
     const { state, actions } = stepHold(policy, before, event, now());
     entry.state = state;
     this.#arm(workload, entry);
+    this.#options.changed(workload);
     if (event.kind === 'changed' && state.kind !== 'pinned' && state.untilMs !== before.untilMs) {
       const { name, instance } = workload;
       this.#options.log.info({ workload: name, instance, ...this.#facts(state) }, 'hold has another end');

@@ -26,10 +26,13 @@ export class Ledger {
     this.#toDrivers.setBound(false);
   }
 
-  /** @param database where the bytes for the driver are read */
-  open(database: Valve): SessionLedger {
+  /**
+   * @param database where the bytes for the driver are read
+   * @param taken how many of the driver's bytes the database had before
+   */
+  open(database: Valve, taken = 0): SessionLedger {
     this.#fromLink ??= this.#toDatabases.open(this.#link);
-    return new SessionLedger(this.#toDrivers.open(database), this.#fromLink);
+    return new SessionLedger(this.#toDrivers.open(database), this.#fromLink, taken);
   }
 
   close(): void {
@@ -43,12 +46,14 @@ export class SessionLedger {
   readonly #toDriver: Source;
   readonly #fromLink: Source;
   /** Bytes of the driver so far, and how many of them the database has taken. */
-  #received = 0;
-  #taken = 0;
+  #received: number;
+  #taken: number;
 
-  constructor(toDriver: Source, fromLink: Source) {
+  constructor(toDriver: Source, fromLink: Source, taken: number) {
     this.#toDriver = toDriver;
     this.#fromLink = fromLink;
+    this.#received = taken;
+    this.#taken = taken;
   }
 
   /** Bytes for the driver are kept from now on. */

@@ -1,7 +1,7 @@
 import net, { type Server, type Socket } from 'node:net';
 import tls from 'node:tls';
 import { type Guard, type GuardLimits, guardServer, type TurnedAway } from '../shim/program/guard.js';
-import { listenAt } from '../shim/program/listen.js';
+import { type ListeningHandle, listenAt } from '../shim/program/listen.js';
 import { peerOf, type Security, serverTls } from '../shim/program/security.js';
 import type { ProxyLimits } from './limits.js';
 import { Reception, type ReceptionOptions } from './reception.js';
@@ -36,9 +36,17 @@ export class LinkListener {
     this.#server.on('drop', () => options.log.warn('too many links, one closed'));
   }
 
-  /** @returns the port it listens on @throws {ListenError} address-in-use, bad-address */
-  async listen(host: string, port: number): Promise<number> {
-    return listenAt(this.#server, { host, port, backlog: 4096 });
+  /** The listening socket, for the keeper. */
+  get server(): Server {
+    return this.#server;
+  }
+
+  /**
+   * @param handle the worker before has listened there
+   * @returns the port it listens on @throws {ListenError} address-in-use, bad-address
+   */
+  async listen(host: string, port: number, handle?: ListeningHandle): Promise<number> {
+    return listenAt(this.#server, { host, port, backlog: 4096, handle });
   }
 
   async close(): Promise<void> {

@@ -1,121 +1,79 @@
 #!/usr/bin/env node
-import { randomBytes } from 'node:crypto';
-import { linkLimits } from '../shim/config.js';
-import { tokenBytes } from '../shim/link/index.js';
-import { systemClock } from '../shim/link/socket.js';
-import type { Settings } from '../shim/program/config.js';
-import type { Logger } from '../shim/program/log.js';
+/**
+ * The keeper of a proxy: keeps the sockets, and starts the worker that does everything else (worker.ts). What runs here must
+ * never go wrong, so there is as little of it as possible.
+ */
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { runProgram } from '../shim/program/run.js';
-import { loadSecurity } from '../shim/program/security.js';
-import { type Audit, noAudit } from './audit/entry.js';
-import { defaultAuditLimits } from './audit/limits.js';
-import { AuditLog } from './audit/log.js';
-import { defaultBackendLimits } from './backend/limits.js';
-import { BackendSession } from './backend/session.js';
-import { dialOrder, formatTarget } from './backend/target.js';
-import { loadDatabaseTls } from './backend/tls.js';
-import { proxyOptions } from './config.js';
-import { serveProxyControl } from './control/server.js';
-import { drain } from './drain.js';
-import { defaultProxyLimits } from './limits.js';
-import { LinkListener } from './listener.js';
-import { policyOf } from './policy/options.js';
-import { Registry } from './registry.js';
+import { Keeper, type SocketStore } from './keeper/keeper.js';
+import { inheritedDescriptors, ServiceManager } from './keeper/notify.js';
+import { handleOn, type NativeHandle } from './kernel/handle.js';
+import { program } from './program.js';
 
 await runProgram({
-  name: 'holdfast-proxy',
-  summary: 'Holds the Oracle sessions of applications, so that the applications can move without losing them.',
-  options: proxyOptions,
-  examples: [
-    [
-      'holdfast-proxy --database dbhost:1521 --secret-file /etc/holdfast/secret',
-      'Beside the database; shims come to port 7400, operators to 127.0.0.1:7401',
-    ],
-    [
-      'holdfast-proxy --database tcps://db1:2484,tcps://db2:2484 --database-wallet /etc/holdfast/wallet --secret-file /etc/holdfast/secret',
-      'Two listeners with TLS; when one cannot take a session the other is tried',
-    ],
-    [
-      'holdfast-proxy --config /etc/holdfast/proxy.yaml --hold-transaction 2h',
-      'Options from a file, one of them changed',
-    ],
-  ],
+  ...program,
   async main({ settings, log, onStop, serve }) {
-    const { database: target } = settings;
-    const databaseTls = loadDatabaseTls(settings, target);
-    const security = loadSecurity(settings, { role: 'proxy' }, log);
-    // One clock for all processes of the machine: what it stamps may be taken up by the next one.
-    const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();
-    const now = (): number => origin + performance.now();
-    const limits = {
-      ...defaultProxyLimits,
-      workloadsMax: settings.workloadsMax,
-      instancesPerWorkloadMax: settings.instancesPerWorkload,
-      handshakesMax: settings.handshakesMax,
-      handshakesPerAddressMax: settings.handshakesPerAddress,
-      sessionsMax: settings.sessionsMax,
-      sessionsPerWorkloadMax: settings.sessionsPerWorkload,
-      sessionsPerUserMax: settings.sessionsPerUser,
-      bindsPerSecond: settings.bindsPerSecond,
-      bindsAtOnce: Math.ceil(settings.bindsPerSecond / 5),
-      workloadBytesMax: settings.memoryWorkload,
-      processBytesMax: settings.memoryProcess,
-    };
-    const backendLimits = {
-      ...defaultBackendLimits,
-      dialMs: settings.dialTimeout,
-      answerMs: settings.answerTimeout,
-      connectMs: settings.connectTimeout,
-    };
-    const audit = await openAudit(settings, log);
-    onStop('audit log', () => audit.close());
-    const registry = new Registry({
-      limits,
-      linkLimits: linkLimits(settings),
-      policy: policyOf(settings),
-      audit,
-      log,
-      now,
-      newToken: () => randomBytes(tokenBytes),
-      openBackend: (events, sessionLog, place) =>
-        new BackendSession({
-          addresses: dialOrder(target, Math.random),
-          tls: databaseTls,
-          limits: backendLimits,
-          log: sessionLog,
-          events,
-          place,
-          now,
-        }),
+    const { env, pid } = process;
+    const manager = ServiceManager.of(env, pid, (errno) => log.warn({ errno }, 'the service manager was not told'));
+    const place = journalPlace(settings.journal);
+    if (place.isOwn) onStop('journal', () => rmSync(place.directory, { recursive: true, force: true }));
+    const exited = new Promise<number>((exit) => {
+      const keeper = new Keeper({
+        program: installedWorker,
+        args: [...process.argv.slice(2), '--journal', place.directory],
+        inherited: inheritedSockets(),
+        ...(manager === undefined ? {} : { store: storeOf(manager) }),
+        serving: (worker) => {
+          log.info({ worker }, 'a worker serves');
+          manager?.ready(`worker ${worker} serves`);
+        },
+        tell: (level, facts, text) => log[level](facts, text),
+        exit,
+      });
+      process.on('SIGHUP', () => {
+        keeper.signal('SIGHUP');
+        keeper.ask({ kind: 'retry' });
+      });
+      if (manager?.watchdogMs !== undefined) setInterval(() => manager.alive(), manager.watchdogMs / 2).unref();
+      const stop = (): void => {
+        manager?.stopping();
+        keeper.ask({ kind: 'stop' });
+      };
+      void serve().then(() => {
+        stop();
+        void serve().then(stop);
+      });
+      keeper.begin();
     });
-    const links = new LinkListener({ registry, limits, linkLimits: linkLimits(settings), security, log });
-    const port = await links.listen(settings.listen.host, settings.listen.port);
-    onStop('links', () => links.close());
-    onStop('sessions', () => registry.stop());
-    const control = await serveProxyControl(
-      registry,
-      settings.controlSocket === undefined
-        ? { address: settings.controlListen, security }
-        : { path: settings.controlSocket },
-      now,
-      log,
-    );
-    onStop('control', () => control.close());
-    const listening = { host: settings.listen.host, port };
-    const controls = settings.controlSocket ?? { host: settings.controlListen.host, port: control.port };
-    log.info({ listen: listening, control: controls, database: formatTarget(target) }, 'ready for shims');
-    audit.record({ event: 'start' });
-    await serve();
-    audit.record({ event: 'stop' });
-    await drain({ registry, waitMs: settings.drain, enough: serve(), clock: systemClock, log });
-    return 0;
+    return exited;
   },
 });
 
-async function openAudit(settings: Settings<typeof proxyOptions>, log: Logger): Promise<Audit & { close(): unknown }> {
-  const { auditLog: path, auditOnFailure: onFailure } = settings;
-  if (path === undefined) return { ...noAudit, close: () => undefined };
-  const audit = await AuditLog.open({ path, onFailure, limits: defaultAuditLimits, log });
-  process.on('SIGHUP', () => audit.reopen());
-  return audit;
+/** Where workers put down what the next one must know. Memory is enough: the machine's end is the end of all sockets too. */
+function journalPlace(wanted: string): { readonly directory: string; readonly isOwn: boolean } {
+  if (wanted !== 'memory') return { directory: wanted, isOwn: false };
+  return { directory: mkdtempSync('/dev/shm/holdfast-proxy-'), isOwn: true };
+}
+
+/** Looked up anew for each worker: another version may be installed here by now. */
+function installedWorker(): string {
+  return join(dirname(realpathSync(process.argv[1] ?? '')), 'worker.js');
+}
+
+const storePrefix = 'holdfast-';
+
+function storeOf(manager: ServiceManager): SocketStore {
+  return {
+    keep: (id, fd) => manager.keep(`${storePrefix}${id}`, fd),
+    forget: (id) => manager.forget(`${storePrefix}${id}`),
+  };
+}
+
+function inheritedSockets(): ReadonlyMap<number, NativeHandle> {
+  const sockets = new Map<number, NativeHandle>();
+  for (const [name, fd] of inheritedDescriptors(process.env, process.pid)) {
+    if (name.startsWith(storePrefix)) sockets.set(Number(name.slice(storePrefix.length)), handleOn(fd));
+  }
+  return sockets;
 }

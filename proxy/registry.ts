@@ -10,7 +10,18 @@ import type { ProxyLimits } from './limits.js';
 import { type Memory, openMemory } from './memory.js';
 import type { HoldPolicy } from './policy/rules.js';
 import { Quota } from './quota.js';
-import { isOver, Workload, type WorkloadParts, type WorkloadSession, type WorkloadWatcher } from './workload.js';
+import type { TakeoverError } from './takeover/errors.js';
+import type { RecoveredSession } from './takeover/recover.js';
+import type { TakenOver } from './takeover/takeover.js';
+import { SessionTracker } from './track/session.js';
+import {
+  isOver,
+  takenOver,
+  Workload,
+  type WorkloadParts,
+  type WorkloadSession,
+  type WorkloadWatcher,
+} from './workload.js';
 
 export interface RegistryOptions extends Omit<WorkloadParts, 'memory' | 'quota'> {
   readonly limits: ProxyLimits;
@@ -62,13 +73,19 @@ export class Registry {
     const clock = options.clock ?? systemClock;
     this.memory = openMemory(options.limits, clock);
     this.#quota = new Quota(options.limits);
-    this.#holds = new Holds({ ...options, clock, expired: (workload) => this.#expire(workload) });
+    this.#holds = new Holds({
+      ...options,
+      clock,
+      expired: (workload) => this.#expire(workload),
+      changed: (workload) => workload.changed(),
+    });
     this.#watcher = {
       touched: (workload, stream) => this.#holds.touched(workload, stream),
       lost: (workload, session, { code, message }) => {
-        const sessions = [auditSession(session)];
+        const sessions = [auditSession(session.stream, session.view.track)];
         options.audit.record({ event: 'lost', ...subjectOf(workload), code, why: message, sessions });
       },
+      holds: (workload) => this.#holds.save(workload),
     };
   }
 
@@ -87,6 +104,18 @@ export class Registry {
 
   isPinned(workload: Workload): boolean {
     return this.#holds.isPinned(workload);
+  }
+
+  /** Goes on where another process has stopped: all applications are away at first, each for as long as it was by then. */
+  takeOver(workloads: readonly TakenOver[]): void {
+    for (const { recovered, sessions, lost } of workloads) {
+      const { name, instance, holds } = recovered.saved;
+      const workload = new Workload({ ...this.#options, ...this.#shared(), name, instance }, recovered);
+      this.#workloads.set(keyOf(name, instance), workload);
+      for (const session of sessions) workload.takeUp(session);
+      for (const { session, error } of lost) this.#lostInTakeover(workload, session, error);
+      this.#holds.resume(workload, holds, takenOver);
+    }
   }
 
   /** Says no to who may not bind this workload whatever it is: before he is given an appointment that others would wait for. */
@@ -222,9 +251,21 @@ export class Registry {
 
   // Inside ----------------------------------------------------------------------------------------------------------
 
+  #lostInTakeover(workload: Workload, { stream, record }: RecoveredSession, error: TakeoverError): void {
+    const { code, message: why } = error;
+    const track = new SessionTracker(record?.track).view();
+    const session = auditSession(stream.id, track);
+    const facts = { ...session, workload: workload.name, instance: workload.instance };
+    this.#options.log.error({ err: error, code, ...facts }, 'session lost: it could not be taken over');
+    this.#options.audit.record({ event: 'lost', ...subjectOf(workload), code, why, sessions: [session] });
+  }
+
   #newWorkload({ workload: name, instance }: Resume): Workload {
-    const own = { memory: this.memory, quota: this.#quota, watcher: this.#watcher };
-    return new Workload({ ...this.#options, ...own, name, instance });
+    return new Workload({ ...this.#options, ...this.#shared(), name, instance });
+  }
+
+  #shared() {
+    return { memory: this.memory, quota: this.#quota, watcher: this.#watcher };
   }
 
   #mayBind(resume: Resume, key: string): Refusal | undefined {
@@ -251,7 +292,10 @@ export class Registry {
 
   /** Nobody loses a transaction without a line that says so. */
   #logStopped(workload: Workload, session: WorkloadSession): void {
-    const { stream, user, service, sid, serial, transaction, callsInFlight } = auditSession(session);
+    const { stream, user, service, sid, serial, transaction, callsInFlight } = auditSession(
+      session.stream,
+      session.view.track,
+    );
     const isBusy = transaction !== 'none' || callsInFlight > 0;
     const facts = { workload: workload.name, stream, user, service, sid, serial, transaction, callsInFlight };
     if (isBusy) this.#options.log.warn({ code: 'proxy-stopping', ...facts }, 'session lost: the proxy stops');

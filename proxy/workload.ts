@@ -17,11 +17,18 @@ import {
   type Verdict,
 } from '../shim/link/index.js';
 import type { LinkSocket } from '../shim/link/socket.js';
-import type { BackendError } from './backend/errors.js';
-import type { BackendEvents, BackendSession, SessionView } from './backend/session.js';
-import { Ledger, type SessionLedger } from './ledger.js';
+import type { BackendEvents } from './backend/session.js';
+import { type Backend, Bridge, type BridgeOwner, type WorkloadSession } from './bridge.js';
+import type { SavedHolds } from './holds.js';
+import { Ledger } from './ledger.js';
 import type { Memory } from './memory.js';
 import type { Quota, SessionPlace } from './quota.js';
+import type { Protection, WorkloadProtection } from './takeover/protection.js';
+import type { RecoveredWorkload } from './takeover/recover.js';
+import type { SavedWorkload } from './takeover/saved.js';
+import type { TakenOverSession } from './takeover/takeover.js';
+
+export type { WorkloadSession } from './bridge.js';
 
 /** The connection that serves a workload at the moment. The newest epoch owns the workload; older ones are fenced. */
 export interface Attachment {
@@ -41,8 +48,6 @@ export type WorkloadState =
   | { readonly kind: 'held'; readonly sinceMs: number; readonly address: string; readonly why: string }
   | { readonly kind: 'ended'; readonly code: EndCode };
 
-/** The database side of one stream, as far as a workload needs it. */
-export type Backend = Pick<BackendSession, 'write' | 'end' | 'pause' | 'resume' | 'describe' | 'destroy'>;
 export type OpenBackend = (events: BackendEvents, log: Logger, place: SessionPlace) => Backend;
 
 /** What every workload of a proxy works with. */
@@ -54,6 +59,7 @@ export interface WorkloadParts {
   readonly openBackend: OpenBackend;
   readonly memory: Memory;
   readonly quota: Quota;
+  readonly protection: Protection;
 }
 
 export interface WorkloadOptions extends WorkloadParts {
@@ -67,23 +73,16 @@ export interface WorkloadWatcher {
   /** While held: the database has said something, or ended the session, which may be doing something else now. */
   touched(workload: Workload, stream: StreamId): void;
   /** The database has ended a session unasked, the connection to it was lost, or an end of the link broke its rules. */
-  lost(workload: Workload, session: WorkloadSession, error: { readonly code: string; readonly message: string }): void;
+  lost(
+    workload: Workload,
+    session: Pick<WorkloadSession, 'stream' | 'view'>,
+    error: { readonly code: string; readonly message: string },
+  ): void;
+  /** For how long it is held, as another process would have to know. */
+  holds(workload: Workload): SavedHolds;
 }
 
-interface Session {
-  readonly backend: Backend;
-  readonly ledger: SessionLedger;
-}
-
-export interface WorkloadSession {
-  readonly stream: StreamId;
-  readonly view: SessionView;
-}
-
-/**
- * One workload: its link machine, its database sessions, and whoever serves it. The only place where bytes of a link
- * meet bytes of a database.
- */
+/** One workload: its link machine, its database sessions, and whoever serves it. */
 export class Workload {
   readonly name: string;
   readonly instance: string;
@@ -91,11 +90,14 @@ export class Workload {
   readonly #log: Logger;
   readonly #link: Link;
   readonly #ledger: Ledger;
-  readonly #sessions = new Map<StreamId, Session>();
+  readonly #protection: WorkloadProtection;
+  readonly #owner: BridgeOwner;
+  readonly #sessions = new Map<StreamId, Bridge>();
   #binding: Binding = noBinding;
   #state: WorkloadState;
 
-  constructor(options: WorkloadOptions) {
+  /** @param taken what another process has left of it, for `takeUp` to go on with */
+  constructor(options: WorkloadOptions, taken?: RecoveredWorkload) {
     this.name = options.name;
     this.instance = options.instance;
     this.#options = options;
@@ -104,6 +106,30 @@ export class Workload {
     const link = { pause: () => this.#socket?.pause(), resume: () => this.#socket?.resume() };
     this.#ledger = new Ledger(options.memory, link);
     this.#state = { kind: 'held', sinceMs: options.now(), address: '', why: 'not bound yet' };
+    if (taken !== undefined) {
+      const { binding, link: image, address, away } = taken.saved;
+      this.#binding = binding;
+      this.#link.takeUp(image);
+      this.#state = { kind: 'held', ...(away ?? { sinceMs: options.now(), why: takenOver }), address };
+    }
+    this.#protection = options.protection.workload(() => this.#save(), taken?.id);
+    this.#owner = {
+      link: this.#link,
+      ledger: this.#ledger,
+      protection: this.#protection,
+      touched: (stream) => this.#touched(stream),
+      lost: (session, error) => options.watcher.lost(this, session, error),
+    };
+  }
+
+  /** One of its sessions goes on from where another process has stopped. */
+  takeUp({ id, rest, closed, make }: TakenOverSession): void {
+    const place = this.#options.quota.open(this.name);
+    const hasRoom = this.#link.takeUpStream(rest);
+    const facts = { id, storedBytes: rest.bytes.length, hasRoom, consumed: rest.consumed, closed };
+    const log = this.#log.child({ stream: rest.id });
+    const bridge = new Bridge(this.#owner, rest.id, place, (events) => make(events, log, place), facts);
+    this.#sessions.set(rest.id, bridge);
   }
 
   get state(): WorkloadState {
@@ -120,12 +146,16 @@ export class Workload {
   }
 
   session(stream: number): WorkloadSession | undefined {
-    const view = this.#sessions.get(stream as StreamId)?.backend.describe();
-    return view && { stream: stream as StreamId, view };
+    return this.#sessions.get(stream as StreamId);
   }
 
   sessions(): WorkloadSession[] {
-    return [...this.#sessions].map(([stream, { backend }]) => ({ stream, view: backend.describe() }));
+    return [...this.#sessions.values()];
+  }
+
+  /** What another process would have to know of it has changed, outside of this class. */
+  changed(): void {
+    this.#protection.changed();
   }
 
   /**
@@ -145,6 +175,8 @@ export class Workload {
     this.#state = { kind: 'bound', attachment: { socket, address, boundAtMs: now() } };
     const before = this.#link.counters.replayedBytes;
     this.#link.resume(resume);
+    // Before the shim has the new token: a worker that does not know it would refuse the shim for good.
+    this.#protection.changed();
     const replayedBytes = this.#link.counters.replayedBytes - before;
     socket.sendControl(
       encodeResumeOk({
@@ -165,6 +197,8 @@ export class Workload {
   confirm(socket: LinkSocket, epoch: number): void {
     if (epoch !== this.#binding.epoch || !this.#isServedBy(socket)) return;
     this.#binding = confirmed(this.#binding);
+    // Or the worthless token would be good again for the worker after this one.
+    this.#protection.changed();
     socket.admit();
   }
 
@@ -186,9 +220,10 @@ export class Workload {
     this.#state = { kind: 'ended', code };
     this.#log.info({ epoch: this.epoch, sessions: this.#sessions.size, code }, 'ended');
     this.#link.detach();
-    for (const { backend } of this.#sessions.values()) backend.destroy();
+    for (const session of this.#sessions.values()) session.forgotten();
     this.#sessions.clear();
     this.#ledger.close();
+    this.#protection.end();
   }
 
   get #socket(): LinkSocket | undefined {
@@ -202,25 +237,15 @@ export class Workload {
   #linkEvents(): LinkEvents {
     return {
       opened: (stream) => this.#openSession(stream),
-      deliver: (stream, bytes) => {
-        const session = this.#sessions.get(stream);
-        session?.ledger.received(bytes.length);
-        session?.backend.write(bytes);
-      },
+      deliver: (stream, bytes) => this.#sessions.get(stream)?.deliver(bytes),
       peerEnded: (stream, code) => {
-        const backend = this.#sessions.get(stream)?.backend;
-        if (code === 'closed') backend?.end();
-        else {
-          if (broken.has(code)) this.#brokeRules(stream, code);
-          backend?.destroy();
-        }
+        if (broken.has(code)) this.#brokeRules(stream, code);
+        this.#sessions.get(stream)?.peerEnded(code);
       },
-      room: (stream) => this.#sessions.get(stream)?.ledger.room(),
-      freed: (stream, bytes) => this.#sessions.get(stream)?.ledger.freed(bytes),
+      room: (stream) => this.#sessions.get(stream)?.room(),
+      freed: (stream, bytes) => this.#sessions.get(stream)?.freed(bytes),
       forgotten: (stream) => {
-        const session = this.#sessions.get(stream);
-        session?.backend.destroy();
-        session?.ledger.close();
+        this.#sessions.get(stream)?.forgotten();
         this.#sessions.delete(stream);
       },
       wake: () => this.#socket?.wake(),
@@ -229,47 +254,20 @@ export class Workload {
   }
 
   #openSession(stream: StreamId): void {
-    const link = this.#link;
+    this.#protection.opened(stream);
     const log = this.#log.child({ stream });
     const place = this.#options.quota.open(this.name);
-    const backend: Backend = this.#options.openBackend(
-      {
-        data: (chunk) => {
-          const before = link.storedBytes;
-          const hasRoom = link.send(stream, chunk);
-          ledger.stored(link.storedBytes - before, !hasRoom);
-          this.#touched(stream);
-        },
-        consumed: (total) => {
-          link.consumed(stream, total);
-          ledger.taken(total);
-        },
-        end: (error) => {
-          link.end(stream, 'closed');
-          this.#mayBeLost(stream, backend, error);
-        },
-        closed: (error) => {
-          place.close();
-          // Also after an orderly end: what the driver may still send has nowhere to go, and it must learn that.
-          link.end(stream, 'closed');
-          const { driverEnded, databaseEnded, positions } = backend.describe();
-          if (error !== undefined || !driverEnded || positions.received > positions.consumed) link.end(stream, 'lost');
-          this.#mayBeLost(stream, backend, databaseEnded ? undefined : error);
-        },
-      },
-      log,
-      place,
-    );
-    const ledger = this.#ledger.open(backend);
-    this.#sessions.set(stream, { backend, ledger });
+    const make = (events: BackendEvents): Backend => this.#options.openBackend(events, log, place);
+    this.#sessions.set(stream, new Bridge(this.#owner, stream, place, make));
   }
 
-  /** The database says only once that a session is over: when it ends its direction, or else when the socket breaks. */
-  #mayBeLost(stream: StreamId, backend: Backend, error: BackendError | undefined): void {
-    const view = backend.describe();
-    // A login that the database refuses ends in the same way: there never was a session.
-    if (isLost(error) && view.track.phase !== 'login') this.#options.watcher.lost(this, { stream, view }, error);
-    this.#touched(stream);
+  #save(): SavedWorkload {
+    const { name, instance } = this;
+    const state = this.#state;
+    const away = state.kind === 'held' ? { sinceMs: state.sinceMs, why: state.why } : undefined;
+    const address = state.kind === 'bound' ? state.attachment.address : state.kind === 'held' ? state.address : '';
+    const holds = this.#options.watcher.holds(this);
+    return { kind: 'workload', name, instance, binding: this.#binding, link: this.#link.image(), holds, address, away };
   }
 
   /** An end of the link did what it must never do: that ends the session, and is never silent. */
@@ -290,15 +288,13 @@ export class Workload {
   }
 }
 
+/** Why a workload that was bound is held when the worker that served it has gone. */
+export const takenOver = 'the proxy has another worker';
+
 /** How a stream ends when its bytes are not what they should be. */
 const broken: ReadonlySet<EndCode> = new Set(['gap', 'overlap', 'window-exceeded', 'ack-beyond-sent']);
 
 /** Nothing can be lost with it any more; it is kept until the shim has been told. */
 export function isOver({ view }: WorkloadSession): boolean {
   return view.state === 'closed' || view.databaseEnded;
-}
-
-/** There was a session, and neither the driver nor this proxy has ended it. */
-function isLost(error: BackendError | undefined): error is BackendError {
-  return error?.code === 'database-ended' || error?.code === 'database-lost';
 }

@@ -40,6 +40,8 @@ export type AuditEvent =
   /** The proxy starts, or is asked to stop. */
   | 'start'
   | 'stop'
+  /** Another worker of the same proxy goes on. */
+  | 'takeover'
   /** A shim serves the workload from now on. */
   | 'bind'
   /** It is away, and its sessions are held. */

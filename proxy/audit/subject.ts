@@ -1,3 +1,4 @@
+import type { SessionTrack } from '../track/view.js';
 import { isOver, type Workload, type WorkloadSession } from '../workload.js';
 import type { AuditEntry, AuditSession } from './entry.js';
 import { auditSessionsMax } from './limits.js';
@@ -10,12 +11,11 @@ export function subjectOf({ name, instance, epoch }: Workload): Pick<AuditEntry,
 export function auditSessions(sessions: readonly WorkloadSession[]): Pick<AuditEntry, 'sessions' | 'sessionsTotal'> {
   // Those that are over have had their own line.
   const alive = sessions.filter((session) => !isOver(session));
-  const named = alive.slice(0, auditSessionsMax).map(auditSession);
+  const named = alive.slice(0, auditSessionsMax).map(({ stream, view }) => auditSession(stream, view.track));
   return { sessions: named, ...(named.length < alive.length ? { sessionsTotal: alive.length } : {}) };
 }
 
-export function auditSession({ stream, view }: WorkloadSession): AuditSession {
-  const { identity, transaction, calls } = view.track;
+export function auditSession(stream: number, { identity, transaction, calls }: SessionTrack): AuditSession {
   const { user, service, sid, serial } = identity;
   return {
     stream,

@@ -14,12 +14,30 @@ export interface DialHandlers {
 }
 
 /**
+ * All reads of plain sockets go here first: of one thread only one is under way at a time. What is kept of it is copied, a
+ * small answer into a small buffer.
+ */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+/**
+ * Options of a socket that reads nothing while it is paused. By itself Node.js reads on after `pause`, into its own memory,
+ * up to a limit: bytes that a process which is killed takes along, and that no kernel has any more.
+ */
+export function strictReading(socket: () => Socket) {
+  const callback = (bytes: number, buffer: Uint8Array): boolean =>
+    socket().emit('data', Buffer.from(buffer.subarray(0, bytes)));
+  return { onread: { buffer: readBuffer, callback } };
+}
+
+/**
  * Opens a TCP socket to the database. Half-open is allowed: each direction of a stream ends by itself, and the last bytes
  * of the other one still count. No Nagle: Oracle Net is request and answer. Keep-alive: a database host that is gone must
  * not leave a session that looks alive for ever; it also answers the server's own probes (EXPIRE_TIME) while a session is held.
  */
 export function dial(address: DatabaseAddress, limits: BackendLimits, handlers: DialHandlers): Socket {
-  const socket = connect({
+  const socket: Socket = connect({
+    // TLS reads by itself, from below this.
+    ...(address.tls === true ? {} : strictReading(() => socket)),
     host: address.host,
     port: address.port,
     allowHalfOpen: true,

@@ -17,8 +17,15 @@ import type { DatabaseAddress } from './address.js';
 import { BackendError } from './errors.js';
 import { recordBytesMax } from './limits.js';
 
-/** Grows with every change of meaning or shape. A record of another version is refused, never guessed at. */
-export const recordVersion = 2;
+/**
+ * Grows with every change. A reader takes older records too (`unpackRecord` brings them up to date), and newer ones whose
+ * `oldest` says that it may: fields that were only added do not harm one that does not know them.
+ */
+export const recordVersion = 3;
+/** A program with records of this version can go on from those that are written here. */
+export const oldestReader = 3;
+/** Before it a record did not tell how positions and the socket's own counters belong together. */
+const oldestRead = 3;
 
 /** What a session knows besides what its tracker has seen. */
 export interface SessionFacts {
@@ -40,8 +47,21 @@ export interface SessionFacts {
   readonly paused: boolean;
 }
 
+/**
+ * Where driver and database began to talk with each other through the socket: the positions of the session, and the counters of
+ * the socket at that moment. Behind it they grow alike, before it the proxy has spoken for itself.
+ */
+export interface Anchor {
+  readonly received: number;
+  readonly delivered: number;
+  readonly writtenBytes: number;
+  readonly readBytes: number;
+}
+
 export interface SessionRecord extends SessionFacts {
-  readonly version: typeof recordVersion;
+  readonly version: number;
+  readonly oldest: number;
+  readonly anchor: Anchor;
   readonly state: 'open' | 'refused';
   /** Bytes of the driver the tracker has seen. More than `received` while bytes come a second time. */
   readonly watchedBytes: number;
@@ -66,9 +86,18 @@ export function unpackRecord(bytes: Buffer): SessionRecord {
       `a session record of ${bytes.length} bytes, the limit is ${recordBytesMax}`,
     );
   }
-  const record = unpack(bytes);
-  if (!isRecord(record)) throw new BackendError('record-invalid', `not a session record of version ${recordVersion}`);
-  return record;
+  return readRecord(unpack(bytes));
+}
+
+/** @throws BackendError record-invalid: not a record, or of a version that this program cannot go on from */
+export function readRecord(value: unknown): SessionRecord {
+  if (!isRecord(value)) throw new BackendError('record-invalid', 'not a session record');
+  const { version, oldest } = value;
+  if (version < oldestRead || oldest > recordVersion) {
+    const known = `${oldestRead} to ${recordVersion}`;
+    throw new BackendError('record-invalid', `a session record of version ${version}, readable are ${known}`);
+  }
+  return value;
 }
 
 function unpack(bytes: Buffer): unknown {
@@ -81,5 +110,6 @@ function unpack(bytes: Buffer): unknown {
 
 /** Records are written by this program only: the version tells that all the rest is as above. */
 function isRecord(value: unknown): value is SessionRecord {
-  return typeof value === 'object' && value !== null && 'version' in value && value.version === recordVersion;
+  if (typeof value !== 'object' || value === null || !('version' in value) || !('oldest' in value)) return false;
+  return typeof value.version === 'number' && typeof value.oldest === 'number';
 }

@@ -15,6 +15,7 @@
  * From the answer on, all that is known is in one record (record.ts), from which another session goes on with the socket.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { SessionPlace } from '../quota.js';
 import { SessionTracker } from '../track/session.js';
@@ -25,11 +26,17 @@ import { type ConnectAction, ConnectPhase, type DialPlan, type Settled } from '.
 import { abandon, attach, type DialHandlers, detach, dial } from './dial.js';
 import { BackendError } from './errors.js';
 import type { BackendLimits } from './limits.js';
-import { recordVersion, type SessionFacts, type SessionRecord } from './record.js';
+import { type Anchor, oldestReader, recordVersion, type SessionFacts, type SessionRecord } from './record.js';
 import { type DatabaseTls, publicTls, secure } from './tls.js';
 
 /** Calls may come while the session is inside `write`; `closed` never does. */
 export interface BackendEvents {
+  /** From now on there is a record, and every byte is announced. Not for a session whose connection cannot be handed on. */
+  settled?(): void;
+  /** These bytes of the driver, from this position on, are about to go to the database. Nothing has happened with them yet. */
+  sending?(position: number, bytes: Buffer): void;
+  /** These bytes of the database, from this position on, have been read. Nothing has happened with them yet. */
+  reading?(position: number, bytes: Buffer): void;
   /** Bytes for the driver, in order. The buffer is the receiver's to keep. */
   data(chunk: Buffer): void;
   /** The driver's bytes up to this position are done with; grows. */
@@ -106,6 +113,7 @@ export class BackendSession {
   #reported = 0;
   #failure: BackendError | undefined;
   #socketError: Error | undefined;
+  #anchor: Anchor | undefined;
 
   /** A new session, which waits for the driver's CONNECT; with a record, the session it tells of. */
   constructor(options: BackendSessionOptions, record?: SessionRecord) {
@@ -132,6 +140,7 @@ export class BackendSession {
     this.#positions = { ...(record?.positions ?? { received: 0, consumed: 0, delivered: 0 }) };
     this.#tracker = new SessionTracker(record?.track);
     this.#state = record?.state ?? 'connecting';
+    this.#anchor = record?.anchor;
     if (record?.endedUnasked === true) this.#failure = this.#databaseEndedError();
     if (record !== undefined) return;
     this.#phase = new ConnectPhase({
@@ -158,9 +167,12 @@ export class BackendSession {
   /** Bytes of the driver, in order. The view may be kept: its memory must not be written again. */
   write(view: Buffer): void {
     if (this.#state === 'closed' || this.#facts.driverEnded) return;
+    if (this.#phase === undefined) {
+      this.#send(view);
+      return;
+    }
     this.#positions.received += view.length;
-    if (this.#phase === undefined) this.#send(view);
-    else this.#perform(this.#phase.fromDriver(view));
+    this.#perform(this.#phase.fromDriver(view));
   }
 
   /** The driver has ended its direction. Before it has an answer to its CONNECT that ends the session. */
@@ -188,6 +200,12 @@ export class BackendSession {
     return this.#positions.consumed;
   }
 
+  /** The connection, where another process can go on with it: open, and without TLS, whose state nobody can hand on. */
+  get keepable(): Socket | undefined {
+    const isOpen = this.#state === 'open' || this.#state === 'refused';
+    return isOpen && !(this.#socket instanceof TLSSocket) ? this.#usableSocket() : undefined;
+  }
+
   describe(): SessionView {
     const { localAddress, localPort } = this.#socket ?? {};
     return {
@@ -205,10 +223,14 @@ export class BackendSession {
    */
   record(): SessionRecord | undefined {
     const { received } = this.#positions;
-    if ((this.#state !== 'open' && this.#state !== 'refused') || this.#usableSocket() === undefined) return undefined;
+    const anchor = this.#anchor;
+    if (this.#state !== 'open' && this.#state !== 'refused') return undefined;
+    if (anchor === undefined || this.#usableSocket() === undefined) return undefined;
     return {
       version: recordVersion,
+      oldest: oldestReader,
       state: this.#state,
+      anchor,
       ...this.#recorded(),
       watchedBytes: received + this.#knownBytes,
       endedUnasked: this.#failure !== undefined,
@@ -246,6 +268,10 @@ export class BackendSession {
     this.#knownBytes = record.watchedBytes - resendFrom;
     this.#reported = consumed;
     if (resendFrom < received) this.#facts.driverEnded = false;
+    this.#isIntroduced = this.#tracker.loggedIn;
+    const { user } = this.#tracker.view().identity;
+    // It has been let in before: that there are too many by now is no reason to end it.
+    if (this.#isIntroduced && user !== undefined) this.#place?.loggedIn(user);
     this.#log.debug({ database: record.database, positions: this.#positions }, 'taken up');
     if (socket.destroyed) {
       this.#finish(this.#failure ?? this.#endedBy());
@@ -326,6 +352,13 @@ export class BackendSession {
 
   #settle(settled: Settled): void {
     const database = this.#phase?.address ?? this.#facts.database;
+    this.#positions.received -= settled.fromDriver.length;
+    this.#anchor = {
+      received: this.#positions.received,
+      delivered: this.#positions.delivered,
+      writtenBytes: this.#socket?.bytesWritten ?? 0,
+      readBytes: (this.#socket?.bytesRead ?? 0) - settled.fromDatabase.length,
+    };
     this.#stopTimers();
     this.#phase = undefined;
     this.#plan = undefined;
@@ -337,6 +370,7 @@ export class BackendSession {
       const { service } = this.#tracker.view().identity;
       this.#log.info({ database, service, ora: settled.outcome.number }, 'the listener refused a session');
     }
+    if (this.keepable !== undefined) this.#events.settled?.();
     if (settled.fromDriver.length > 0) this.#send(settled.fromDriver);
     if (settled.fromDatabase.length > 0) this.#onData(settled.fromDatabase);
     // Last: before the socket had the early bytes, they would have looked as if they had reached the next hop.
@@ -344,6 +378,8 @@ export class BackendSession {
   }
 
   #send(view: Buffer): void {
+    this.#events.sending?.(this.#positions.received, view);
+    this.#positions.received += view.length;
     const known = Math.min(this.#knownBytes, view.length);
     this.#knownBytes -= known;
     this.#tracker.fromDriver(known === 0 ? view : view.subarray(known), this.#now());
@@ -382,6 +418,7 @@ export class BackendSession {
       this.#perform(this.#phase.fromDatabase(chunk));
       return;
     }
+    this.#events.reading?.(this.#positions.delivered, chunk);
     this.#tracker.fromDatabase(chunk, this.#now());
     if (!this.#isIntroduced && this.#tracker.loggedIn) this.#introduce();
     this.#deliver(chunk);

@@ -52,6 +52,8 @@ const session = z.object({
   machine: z.string().optional(),
   osUser: z.string().optional(),
   processId: z.string().optional(),
+  /** It outlives a crash of the proxy's worker; otherwise why it does not. */
+  protection: z.enum(['protected', 'tls', 'connecting', 'being-kept', 'no-journal', 'over']),
   /** Of Oracle Net; `fieldVersion` of the calls in it. 0 for what is not known yet. */
   protocol: z.object({
     version: z.number(),
@@ -82,6 +84,24 @@ const session = z.object({
   reason: z.string(),
   detail: z.string(),
   bytes: z.object({ fromDriver: z.number(), fromDatabase: z.number() }),
+});
+
+const status = z.object({
+  version: z.string(),
+  keeperPid: z.number(),
+  workerPid: z.number(),
+  /** When this worker began: wall clock, ISO 8601. */
+  startedAt: z.string(),
+  /** What became of the worker before it: there was none, it has died, or it has let go in order. */
+  before: z.enum(['none', 'crashed', 'released']),
+  /** Sessions taken over from it, and those that could not be. */
+  taken: z.object({ sessions: z.number(), lost: z.number() }),
+  /** The last thing an operator should know of. */
+  alarm: z.object({ alarm: z.string(), why: z.string(), at: z.string() }).optional(),
+  sessions: z.number(),
+  /** Those that outlive a crash of the worker. */
+  protectedSessions: z.number(),
+  journal: z.object({ directory: z.string(), bytes: z.number(), broken: z.string().optional() }).optional(),
 });
 
 const hold = z.object({
@@ -140,6 +160,10 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
     request: empty,
     reply: z.object({ version: z.string().optional(), workloads: z.array(workload) }),
   },
+  /** The processes of the proxy. */
+  status: { request: empty, reply: status },
+  /** Another worker of the program that is installed now takes over; whether it did, `status` tells. */
+  upgrade: { request: empty, reply: z.object({ workerPid: z.number() }) },
   /** For the audit log. */
   noteMove: {
     callers: ['agent'],
@@ -176,6 +200,7 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
 
 export type WorkloadRow = z.infer<typeof workload>;
 export type SessionRow = z.infer<typeof session>;
+export type StatusRow = z.infer<typeof status>;
 export type HoldRow = z.infer<typeof hold>;
 export type MoveNote = z.infer<typeof move>;
 export type Asker = z.infer<typeof by>;

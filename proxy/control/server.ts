@@ -6,20 +6,35 @@ import { programVersion } from '../../shim/program/version.js';
 import type { AuditActor } from '../audit/entry.js';
 import { formatDatabase } from '../backend/address.js';
 import type { HoldState } from '../hold.js';
+import type { Journal } from '../journal/journal.js';
 import type { Registry } from '../registry.js';
 import { isOver, type Workload, type WorkloadSession } from '../workload.js';
-import { type Asker, type HoldRow, proxyContract, type SessionRow, type WorkloadRow } from './contract.js';
+import {
+  type Asker,
+  type HoldRow,
+  proxyContract,
+  type SessionRow,
+  type StatusRow,
+  type WorkloadRow,
+} from './contract.js';
+import type { ProcessView } from './process-view.js';
+
+export interface ProxyControlParts {
+  readonly registry: Registry;
+  readonly now: () => number;
+  readonly log?: Logger;
+  readonly view: ProcessView;
+  /** Undefined: nothing is put down. */
+  readonly journal?: Pick<Journal, 'directory' | 'bytes' | 'broken'> | undefined;
+  readonly keeper: { askForUpgrade(): void };
+}
 
 /**
  * Answers the proxy's verbs.
  * @throws {ControlError} address-in-use, bad-address
  */
-export function serveProxyControl(
-  registry: Registry,
-  listen: ControlListen,
-  now: () => number,
-  log?: Logger,
-): Promise<ControlServer> {
+export function serveProxyControl(parts: ProxyControlParts, listen: ControlListen): Promise<ControlServer> {
+  const { registry, now, log, keeper } = parts;
   const decided = (workloads: readonly Workload[]) => ({
     workloads: workloads.length,
     holds: holdRows(registry, workloads, now()),
@@ -35,6 +50,11 @@ export function serveProxyControl(
         const workloads = registry.workloads.filter((workload) => name === undefined || workload.name === name);
         const rows = workloads.map((workload) => workload.sessions().map((each) => sessionRow(workload, each, now())));
         return { sessions: rows.flat() };
+      },
+      status: async () => statusRow(parts),
+      upgrade: async () => {
+        keeper.askForUpgrade();
+        return { workerPid: process.pid };
       },
       holds: async () => ({
         holds: holdRows(registry, registry.workloads, now()),
@@ -55,6 +75,20 @@ export function serveProxyControl(
     listen,
     log === undefined ? {} : { log },
   );
+}
+
+function statusRow({ registry, view, journal }: ProxyControlParts): StatusRow {
+  const sessions = registry.workloads.flatMap((workload) => workload.sessions()).filter((each) => !isOver(each));
+  const broken = journal?.broken?.message;
+  return {
+    version: programVersion(),
+    ...view.row(),
+    sessions: sessions.length,
+    protectedSessions: sessions.filter(({ protection }) => protection === 'protected').length,
+    ...(journal && {
+      journal: { directory: journal.directory, bytes: journal.bytes, ...(broken === undefined ? {} : { broken }) },
+    }),
+  };
 }
 
 /** What the command told of itself, and what its connection proved. */
@@ -124,7 +158,8 @@ function holdRow(workload: Workload, hold: HoldState, nowMs: number): HoldRow {
   };
 }
 
-function sessionRow(workload: Workload, { stream, view }: WorkloadSession, nowMs: number): SessionRow {
+function sessionRow(workload: Workload, session: WorkloadSession, nowMs: number): SessionRow {
+  const { stream, view, protection } = session;
   const { identity, calls, transaction, movability, bytes, phase, protocol, request, notification } = view.track;
   const { state, address } = placeOf(workload);
   return {
@@ -152,6 +187,7 @@ function sessionRow(workload: Workload, { stream, view }: WorkloadSession, nowMs
       ltxid: view.track.ltxid,
     }),
     ...(identity.stale ? { stale: true as const } : {}),
+    protection,
     protocol,
     callsInFlight: calls.inFlight,
     callsTotal: calls.total,

@@ -9,7 +9,8 @@
  *
  * Nothing is synced: the memory survives the process, and a machine that dies takes the connections along.
  */
-import { mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { errorCode } from '../../shim/program/errors.js';
 import { type Entry, type EntryKind, entryKinds } from './entry.js';
 import { JournalError } from './errors.js';
 import { defaultJournalLimits, type JournalLimits } from './limits.js';
@@ -34,7 +35,7 @@ export interface JournalOptions {
 const nothing = Buffer.alloc(0);
 
 export class Journal {
-  readonly #directory: string;
+  readonly directory: string;
   readonly #limits: JournalLimits;
   readonly #failed: (error: JournalError) => void;
   readonly #owners = new Map<number, Owner>();
@@ -51,14 +52,14 @@ export class Journal {
 
   /** @throws JournalError journal-write-failed */
   constructor(options: JournalOptions) {
-    this.#directory = options.directory;
+    this.directory = options.directory;
     this.#limits = { ...defaultJournalLimits, ...options.limits };
     this.#failed = options.failed;
     try {
       mkdirSync(options.directory, { recursive: true, mode: 0o700 });
       this.#inherited = segmentsOf(options.directory);
       this.#next = (this.#inherited.at(-1) ?? 0) + 1;
-      this.#segments.push(new Segment(this.#directory, this.#next++));
+      this.#segments.push(new Segment(this.directory, this.#next++));
     } catch (cause) {
       throw new JournalError('journal-write-failed', `no journal in ${options.directory}`, cause);
     }
@@ -105,7 +106,7 @@ export class Journal {
 
   /** Every owner that was taken over has begun here: what the worker before has written is of no use any more. */
   inherit(): void {
-    for (const number of this.#inherited) unlinkSync(pathOf(this.#directory, number));
+    for (const number of this.#inherited) unlinkSync(pathOf(this.directory, number));
     this.#inherited = [];
   }
 
@@ -122,7 +123,7 @@ export class Journal {
       segment.append(entry);
       return segment.number;
     } catch (cause) {
-      this.#break(cause instanceof JournalError ? cause : writeFailed(this.#directory, cause));
+      this.#break(cause instanceof JournalError ? cause : writeFailed(this.directory, cause));
       return undefined;
     }
   }
@@ -135,7 +136,7 @@ export class Journal {
       throw new JournalError('journal-full', `the journal would exceed ${this.#limits.journalBytesMax} bytes`);
     }
     const number = this.#next++;
-    const segment = this.#spare ?? new Segment(this.#directory, number);
+    const segment = this.#spare ?? new Segment(this.directory, number);
     if (segment === this.#spare) segment.reuse(number);
     this.#spare = undefined;
     this.#segments.push(segment);
@@ -178,8 +179,9 @@ export interface Remains {
   readonly since: readonly Entry[];
 }
 
-/** Reads what the worker before has left. @throws JournalError journal-version */
+/** Reads what the worker before has left, nothing where there was none. @throws JournalError journal-version */
 export function readJournal(directory: string): Map<number, Remains> {
+  if (!existsSync(directory)) return new Map();
   const owners = new Map<number, { checkpoint: Buffer; since: Entry[] }>();
   for (const number of segmentsOf(directory)) {
     for (const entry of readSegment(directory, number)) {
@@ -189,6 +191,19 @@ export function readJournal(directory: string): Map<number, Remains> {
     }
   }
   return owners;
+}
+
+/** What was written last, while somebody else still writes: some entries, to see of what form they are. @throws JournalError journal-version */
+export function lastEntries(directory: string): readonly Entry[] {
+  const newest = existsSync(directory) ? segmentsOf(directory).at(-1) : undefined;
+  if (newest === undefined) return [];
+  try {
+    return readSegment(directory, newest);
+  } catch (error) {
+    // Used up and put away in this moment.
+    if (errorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
 }
 
 function segmentsOf(directory: string): number[] {

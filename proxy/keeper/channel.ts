@@ -7,13 +7,17 @@ export interface ChannelEvents {
   takeOver(sockets: ReadonlyMap<number, NativeHandle>, crashed: boolean): void;
   /** Put everything in order, let go of all sockets, then say `released`. */
   release(): void;
-  stop(): void;
+  /** The keeper has told this in its log. */
+  alarm(alarm: string, why: string): void;
+  /** The keeper is gone: whoever is told to stop from now on is told by somebody else. */
+  alone(): void;
 }
 
 /** A worker's way to its keeper. */
 export class KeeperChannel {
   readonly #events: ChannelEvents;
   readonly #given = new Map<number, NativeHandle>();
+  readonly #asked = new Set<number>();
   readonly #kept = new Set<number>();
   #beat: NodeJS.Timeout | undefined;
 
@@ -25,6 +29,7 @@ export class KeeperChannel {
   constructor(events: ChannelEvents) {
     this.#events = events;
     process.on('message', (message: FromKeeper, handle: unknown) => this.#hear(message, handle));
+    process.on('disconnect', () => events.alone());
   }
 
   /** @param beatMs how often the keeper is told that this process is alive */
@@ -46,7 +51,14 @@ export class KeeperChannel {
   /** Asks the keeper to keep the descriptor of an open socket. */
   keep(id: number, socket: Socket | Server): void {
     const handle = handleOf(socket);
-    if (handle !== undefined) this.#say({ kind: 'keep', id }, handle);
+    if (handle === undefined) return;
+    this.#asked.add(id);
+    this.#say({ kind: 'keep', id }, handle);
+  }
+
+  /** The keeper has everything it was asked to keep. */
+  get isSettled(): boolean {
+    return this.#asked.size === 0;
   }
 
   /** The keeper has it: the connection outlives this process. */
@@ -55,19 +67,20 @@ export class KeeperChannel {
   }
 
   drop(id: number): void {
+    this.#asked.delete(id);
     this.#kept.delete(id);
     this.#say({ kind: 'drop', id });
   }
 
-  /** @param program module that the next worker runs; left out, the same as this one's */
-  askForUpgrade(program?: string): void {
-    this.#say(program === undefined ? { kind: 'restart' } : { kind: 'upgrade', program });
+  askForUpgrade(): void {
+    this.#say({ kind: 'upgrade' });
   }
 
   #hear(message: FromKeeper, handle: unknown): void {
     switch (message.kind) {
       case 'kept':
-        this.#kept.add(message.id);
+        // It may have been dropped since it was asked for.
+        if (this.#asked.delete(message.id)) this.#kept.add(message.id);
         break;
       case 'socket':
         if (isHandle(handle)) {
@@ -82,8 +95,8 @@ export class KeeperChannel {
       case 'release':
         this.#events.release();
         break;
-      case 'stop':
-        this.#events.stop();
+      case 'alarm':
+        this.#events.alarm(message.alarm, message.why);
         break;
     }
   }

@@ -13,10 +13,8 @@ export type FromWorker =
   | { readonly kind: 'keep'; readonly id: number }
   /** The socket is closed, or of no use any more. */
   | { readonly kind: 'drop'; readonly id: number }
-  /** A worker of this program shall take over. */
-  | { readonly kind: 'upgrade'; readonly program: string }
-  /** The same, of the program that runs. */
-  | { readonly kind: 'restart' };
+  /** A worker of the program that is installed now shall take over. */
+  | { readonly kind: 'upgrade' };
 
 /** To the worker. */
 export type FromKeeper =
@@ -27,4 +25,5 @@ export type FromKeeper =
   /** These were all: go on. `crashed`: the worker before has not let go in order. */
   | { readonly kind: 'take-over'; readonly sockets: number; readonly crashed: boolean }
   | { readonly kind: 'release' }
-  | { readonly kind: 'stop' };
+  /** What the keeper has told in the log: for those who ask the worker. */
+  | { readonly kind: 'alarm'; readonly alarm: string; readonly why: string };

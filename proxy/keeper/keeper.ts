@@ -2,21 +2,32 @@
  * Holds descriptors while workers come and go, and does nothing else: no byte is read, no packet known, no policy kept here,
  * because nothing that can go wrong may be here. Sockets are kept as libuv handles that nobody reads from.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, type StdioOptions } from 'node:child_process';
 import { isHandle, type NativeHandle } from '../kernel/handle.js';
 import type { FromKeeper, FromWorker } from './contract.js';
 import { Lifecycle, type LifecycleAction, type LifecycleEvent, type LifecycleState } from './lifecycle.js';
 import { defaultKeeperLimits, type KeeperLimits } from './limits.js';
 
 export interface KeeperOptions {
-  /** Module that workers run. */
-  readonly program: string;
+  /** The module that workers run, as it is installed at the moment it is asked for. */
+  readonly program: () => string;
   readonly args: readonly string[];
   readonly limits?: Partial<KeeperLimits>;
+  /** The worker with this process id serves from now on. */
+  readonly serving?: (pid: number) => void;
   /** One thing that an operator may want to know. */
   readonly tell: (level: 'info' | 'error' | 'fatal', facts: Readonly<Record<string, unknown>>, text: string) => void;
   /** All is over. */
   readonly exit: (code: number) => void;
+  /** Sockets that this process was given when it was started. */
+  readonly inherited?: ReadonlyMap<number, NativeHandle>;
+  /** Keeps a second copy of every socket, for when this process dies too. */
+  readonly store?: SocketStore;
+}
+
+export interface SocketStore {
+  keep(id: number, fd: number): void;
+  forget(id: number): void;
 }
 
 const alarms = {
@@ -32,13 +43,15 @@ export class Keeper {
   readonly #options: KeeperOptions;
   readonly #lifecycle: Lifecycle;
   readonly #workers = new Map<number, ChildProcess>();
-  readonly #sockets = new Map<number, NativeHandle>();
+  readonly #sockets: Map<number, NativeHandle>;
   #timer: NodeJS.Timeout | undefined;
   /** The worker before has not let go in order. */
-  #crashed = false;
+  #crashed: boolean;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+    this.#sockets = new Map(options.inherited);
+    this.#crashed = this.#sockets.size > 0;
     this.#lifecycle = new Lifecycle({ ...defaultKeeperLimits, ...options.limits });
   }
 
@@ -50,7 +63,7 @@ export class Keeper {
   }
 
   begin(): void {
-    this.#perform(this.#lifecycle.begin(this.#options.program, performance.now()));
+    this.#perform(this.#lifecycle.begin(this.#options.program(), performance.now()));
   }
 
   /** @param event what an operator wants: `upgrade`, `retry`, `stop` */
@@ -86,8 +99,10 @@ export class Keeper {
         this.#handOver(action.worker);
         break;
       case 'release':
-      case 'stop':
         this.#say(action.worker, { kind: action.kind });
+        break;
+      case 'stop':
+        this.#workers.get(action.worker)?.kill('SIGTERM');
         break;
       case 'kill':
         this.#workers.get(action.worker)?.kill('SIGKILL');
@@ -96,6 +111,7 @@ export class Keeper {
         const [level, text] = alarms[action.alarm];
         const facts = { alarm: action.alarm, worker: action.worker, why: action.why, sockets: this.#sockets.size };
         this.#options.tell(level, facts, text);
+        this.#sayToServing({ kind: 'alarm', alarm: action.alarm, why: action.why });
         break;
       }
       case 'exit':
@@ -106,14 +122,16 @@ export class Keeper {
   }
 
   #fork(number: number, program: string): void {
-    const worker = fork(program, this.#options.args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    // Detached: a terminal's Ctrl-C is for the keeper, which lets the worker stop in order. A worker also outlives its keeper.
+    const options = { detached: true, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] as StdioOptions };
+    const worker = fork(program, this.#options.args, options);
     this.#workers.set(number, worker);
     worker.on('message', (message: FromWorker, handle: unknown) => this.#hear(number, message, handle));
     // A worker that cannot be started, or not be spoken to, ends: 'exit' reports it.
     worker.on('error', () => undefined);
     worker.on('exit', (code, signal) => {
       this.#workers.delete(number);
-      this.#crashed ||= this.#isHolder(number);
+      this.#crashed ||= this.#isHolder(number) && this.state.kind !== 'releasing';
       const why = signal === null ? `exit code ${code}` : `signal ${signal}`;
       this.#step({ kind: 'exited', worker: number, code: code ?? 1, why });
     });
@@ -125,19 +143,18 @@ export class Keeper {
         if (isHandle(handle)) this.#keep(worker, message.id, handle);
         break;
       case 'drop':
+        this.#options.store?.forget(message.id);
         this.#sockets.get(message.id)?.close();
         this.#sockets.delete(message.id);
         break;
       case 'upgrade':
-        this.#step({ kind: 'upgrade', program: message.program });
+        this.#step({ kind: 'upgrade', program: this.#options.program() });
         break;
-      case 'restart': {
-        const { state } = this.#lifecycle;
-        if (state.kind === 'serving') this.#step({ kind: 'upgrade', program: state.worker.program });
-        break;
-      }
-      case 'ready':
       case 'serving':
+        this.#step({ kind: 'serving', worker });
+        this.#options.serving?.(this.#workers.get(worker)?.pid ?? 0);
+        break;
+      case 'ready':
       case 'beat':
       case 'released':
         this.#step({ kind: message.kind, worker });
@@ -148,6 +165,7 @@ export class Keeper {
   #keep(worker: number, id: number, handle: NativeHandle): void {
     this.#sockets.get(id)?.close();
     this.#sockets.set(id, handle);
+    this.#options.store?.keep(id, handle.fd);
     this.#say(worker, { kind: 'kept', id });
   }
 
@@ -162,6 +180,11 @@ export class Keeper {
     if (child?.connected !== true) return;
     // What cannot be said is said to one who is about to exit.
     child.send(message, handle as never, () => undefined);
+  }
+
+  #sayToServing(message: FromKeeper): void {
+    const { state } = this.#lifecycle;
+    if (state.kind === 'serving') this.#say(state.worker.number, message);
   }
 
   #isHolder(number: number): boolean {

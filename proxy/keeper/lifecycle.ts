@@ -167,9 +167,7 @@ export class Lifecycle {
   #beat(number: number, nowMs: number): LifecycleAction[] {
     const state = this.#state;
     if (state.kind !== 'serving' || state.worker.number !== number) return [];
-    const isHealthy = nowMs - state.sinceMs >= this.#limits.healthyMs;
-    const crashes = isHealthy ? 0 : state.crashes;
-    this.#state = { ...state, crashes, untilMs: nowMs + this.#limits.silenceMs };
+    this.#state = { ...state, untilMs: nowMs + this.#limits.silenceMs };
     return [];
   }
 
@@ -189,7 +187,10 @@ export class Lifecycle {
       case 'serving':
         if (state.worker.number !== number) return [];
         if (this.#isFirst) return [{ kind: 'exit', code }];
-        return [tell('crashed', state.worker, why), ...this.#again(state.worker.program, state.crashes + 1, nowMs)];
+        return [
+          tell('crashed', state.worker, why),
+          ...this.#again(state.worker.program, this.#inRow(state, nowMs), nowMs),
+        ];
       case 'taking-over':
         if (state.worker.number !== number) return [];
         if (this.#isFirst) return [{ kind: 'exit', code }];
@@ -217,6 +218,12 @@ export class Lifecycle {
       default:
         return assertNever(state);
     }
+  }
+
+  /** With this one. */
+  #inRow(state: Extract<LifecycleState, { kind: 'starting' | 'serving' }>, nowMs: number): number {
+    const wasHealthy = state.kind === 'serving' && nowMs - state.sinceMs >= this.#limits.healthyMs;
+    return wasHealthy ? 1 : state.crashes + 1;
   }
 
   #failedTakeOver(

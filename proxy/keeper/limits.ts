@@ -12,7 +12,10 @@ export interface KeeperLimits {
   /** Pause before the second restart in a row; it doubles with each. The first comes at once. */
   readonly backOffMs: number;
   readonly backOffMsMax: number;
-  /** A worker that has served for so long was healthy: what comes after is a first crash again. */
+  /**
+   * A worker that has served for so long was healthy: its crash is a first one again. What makes a worker die as soon as it
+   * serves (bytes that come again with every link) does so within a fraction of this.
+   */
   readonly healthyMs: number;
   /** With so many crashes in a row nothing is started any more until an operator asks for it. */
   readonly crashesMax: number;
@@ -24,8 +27,11 @@ export const defaultKeeperLimits: KeeperLimits = {
   releaseMs: 10_000,
   silenceMs: 10_000,
   killMs: 5_000,
-  backOffMs: 250,
+  backOffMs: 100,
   backOffMsMax: 10_000,
-  healthyMs: 10_000,
+  healthyMs: 300,
   crashesMax: 8,
 };
+
+/** How often a worker says that it is alive. */
+export const beatMs = defaultKeeperLimits.silenceMs / 4;

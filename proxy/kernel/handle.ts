@@ -2,7 +2,7 @@
  * The two things Node.js knows of a socket and does not document: its handle, which child processes can be given, and the
  * descriptor in it. All that depends on this is here.
  */
-import { type Server, Socket } from 'node:net';
+import { type OnReadOpts, type Server, Socket } from 'node:net';
 
 /** libuv's handle of a socket or a listening socket. While nobody reads from it, it only keeps the descriptor open. */
 export interface NativeHandle {
@@ -23,9 +23,12 @@ export function isHandle(value: unknown): value is NativeHandle {
   );
 }
 
-/** A socket on a handle that another process has opened; reads nothing before `resume`. */
-export function socketOn(handle: NativeHandle): Socket {
-  const options = { handle, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
+/**
+ * A socket on a handle that another process has opened; reads nothing before `resume`.
+ * @param more further options of `net.Socket`
+ */
+export function socketOn(handle: NativeHandle, more: { readonly onread?: OnReadOpts } = {}): Socket {
+  const options = { ...more, handle, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
   return new Socket(options);
 }
 

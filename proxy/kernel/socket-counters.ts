@@ -37,6 +37,8 @@ export interface SocketCounters {
   readonly writtenBytes: number;
   /** Bytes of the peer that programs at this end have read. */
   readonly readBytes: number;
+  /** The same and those that wait in the kernel. */
+  readonly arrivedBytes: number;
   /** The peer has ended its direction; all of its bytes are in this kernel. */
   readonly peerEnded: boolean;
   /** Programs at this end have ended theirs. */
@@ -57,9 +59,11 @@ export function socketCounters(fd: number): SocketCounters | undefined {
   if (state === close || unacked === undefined || unread === undefined) return undefined;
   const peerEnded = afterPeersFin.has(state);
   const ended = afterOwnFin.has(state);
+  const arrivedBytes = Number(info.readBigUInt64LE(offsets.bytesReceived)) - (peerEnded ? 1 : 0);
   return {
     writtenBytes: Number(info.readBigUInt64LE(offsets.bytesAcked)) + unacked - 1 - (ended ? 1 : 0),
-    readBytes: Number(info.readBigUInt64LE(offsets.bytesReceived)) - unread - (peerEnded ? 1 : 0),
+    readBytes: arrivedBytes - unread,
+    arrivedBytes,
     peerEnded,
     ended,
   };

@@ -1,9 +1,10 @@
-import { createConnection, createServer, type Socket } from 'node:net';
+import { createConnection, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { type Connection, Server } from 'net-ipc';
 import type { Address } from '../program/address.js';
 import { errorCode, errorText } from '../program/errors.js';
 import { type Guard, type GuardLimits, guardServer } from '../program/guard.js';
 import { mayCall, type Peer, peerText } from '../program/identity.js';
+import type { ListeningHandle } from '../program/listen.js';
 import type { Logger } from '../program/log.js';
 import { peerOf, type Security, serverTls } from '../program/security.js';
 import * as limits from './limits.js';
@@ -23,8 +24,13 @@ import {
   type Verbs,
 } from './rpc.js';
 
-/** Where a control server listens. Unix sockets are protected by their mode, TCP by `security`. */
-export type ControlListen = { readonly path: string } | { readonly address: Address; readonly security: Security };
+/**
+ * Where a control server listens. Unix sockets are protected by their mode, TCP by `security`. With `handle` it listens there
+ * already, and is only taken over.
+ */
+export type ControlListen =
+  | { readonly path: string }
+  | { readonly address: Address; readonly security: Security; readonly handle?: ListeningHandle | undefined };
 
 /** The emit function goes to the caller of this request only; after the caller has gone it does nothing. */
 export type Handler<V> = (
@@ -48,6 +54,8 @@ export interface ControlServerOptions {
 export interface ControlServer {
   /** The port that was chosen when port 0 was asked for; 0 for a Unix socket. */
   readonly port: number;
+  /** The listening socket, for whoever keeps it. */
+  readonly server: NetServer;
   /** Connections whose other end has not gone yet. */
   readonly connections: number;
   /** Lets running handlers finish for a moment, then closes all connections. */
@@ -95,7 +103,8 @@ export async function serveControl<V extends Verbs>(
   ipc.server.on(security === undefined ? 'connection' : 'secureConnection', (socket) => callers.add(socket));
   let closing: Promise<void> | undefined;
   return {
-    port: place.net.port ?? 0,
+    port: portOf(ipc.server),
+    server: ipc.server,
     get connections() {
       return callers.sockets.size;
     },
@@ -168,7 +177,7 @@ interface Place {
   readonly text: string;
   readonly net:
     | { readonly path: string; readonly port?: never }
-    | { readonly port: number; readonly listenOptions: { host: string } };
+    | { readonly port: number; readonly listenOptions: { host: string; handle?: ListeningHandle } };
 }
 
 async function placeOf(listen: ControlListen): Promise<Place> {
@@ -182,9 +191,18 @@ async function placeOf(listen: ControlListen): Promise<Place> {
     if (await answers(path)) throw new ControlError('address-in-use', 'operator', `another program answers on ${path}`);
     return { text: path, net: { path } };
   }
-  const { host, port } = listen.address;
+  const { address, handle } = listen;
+  const { host, port } = address;
+  // Node.js takes it for where to listen, and looks at the rest no more.
+  if (handle !== undefined)
+    return { text: 'a socket that was kept', net: { port: port || 1, listenOptions: { host, handle } } };
   const chosen = port === 0 ? await freePort(host) : port;
   return { text: `${host}:${chosen}`, net: { port: chosen, listenOptions: { host } } };
+}
+
+function portOf(server: NetServer): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 /** net-ipc takes port 0 for "no port given", so the kernel is asked for a free one first. */

@@ -12,7 +12,7 @@ export {
 } from './frame.js';
 export * as initiator from './initiator.js';
 export { defaultLimits, type LinkLimits } from './limits.js';
-export { Link, type LinkCounters, type LinkEvents } from './link.js';
+export { Link, type LinkCounters, type LinkEvents, type LinkImage } from './link.js';
 export {
   type Binding,
   bound,
@@ -33,4 +33,4 @@ export {
   tokenBytes,
   type Verdict,
 } from './resume.js';
-export type { StreamState } from './stream.js';
+export type { StreamImage, StreamRest, StreamState } from './stream.js';

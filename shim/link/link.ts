@@ -2,7 +2,7 @@ import { writeFin, writeHeader } from './encode.js';
 import { type EndCode, LinkError } from './errors.js';
 import { frameTypes, headerBytes, type Position, type StreamId } from './frame.js';
 import type { LinkLimits } from './limits.js';
-import { LinkStream, type StreamState } from './stream.js';
+import { LinkStream, type StreamImage, type StreamRest, type StreamState } from './stream.js';
 
 /** What the machine asks of its owner. Called synchronously, as the last thing the machine does about a frame. */
 export interface LinkEvents {
@@ -52,6 +52,16 @@ export interface Totals {
   readonly receivedTotal: Position;
 }
 
+/** What a link knows besides its streams, so that another process can go on with it. */
+export interface LinkImage {
+  /** Newest stream the peer has opened. */
+  readonly lastStream: number;
+  /** Of streams that are over: bytes handed out, received, acknowledged by the peer. */
+  readonly sent: Position;
+  readonly received: Position;
+  readonly acked: Position;
+}
+
 /**
  * All streams of one link at one end: stores before it sends, drops on acknowledgement only, keeps every stream within
  * its credit, and serves streams in turn. Lives as long as the workload; links come and go under it:
@@ -78,6 +88,8 @@ export class Link {
   #sentTotal: Position = 0;
   #receivedTotal: Position = 0;
   #ackedTotal: Position = 0;
+  /** Until the first link after `takeUp`. */
+  #isTakenUp = false;
 
   /** @param role the shim opens streams, the proxy accepts them */
   constructor(role: 'shim' | 'proxy', limits: LinkLimits, events: LinkEvents) {
@@ -96,6 +108,44 @@ export class Link {
   /** Bytes stored for replay over all streams. */
   get storedBytes(): number {
     return this.#storedBytes;
+  }
+
+  /** @returns undefined when there is no such stream (any more) */
+  imageOf(id: StreamId): StreamImage | undefined {
+    return this.#streams.get(id)?.image();
+  }
+
+  image(): LinkImage {
+    let sent = this.#sentTotal;
+    let received = this.#receivedTotal;
+    let acked = this.#ackedTotal;
+    for (const stream of this.#streams.values()) {
+      sent -= stream.sentMax;
+      received -= stream.received;
+      acked -= stream.acked;
+    }
+    return { lastStream: this.#lastId, sent, received, acked };
+  }
+
+  /** Goes on where another process has stopped. Before anything else, and before its streams. */
+  takeUp(image: LinkImage): void {
+    this.#isTakenUp = true;
+    this.#lastId = image.lastStream;
+    this.#sentTotal = image.sent;
+    this.#receivedTotal = image.received;
+    this.#ackedTotal = image.acked;
+  }
+
+  /** One of its streams. @returns as `send` */
+  takeUpStream(rest: StreamRest): boolean {
+    const stream = LinkStream.takeUp(rest);
+    this.#streams.set(stream.id, stream);
+    this.#storedBytes += stream.out.storedBytes;
+    this.#sentTotal += stream.sentMax;
+    this.#receivedTotal += stream.received;
+    this.#ackedTotal += stream.acked;
+    stream.stopped = stream.out.storedBytes >= this.#peerWindowBytes;
+    return !stream.stopped;
   }
 
   /** Opens a stream. Throws LinkError `link-streams-exhausted`. */
@@ -219,8 +269,9 @@ export class Link {
       const state = known.get(stream.id);
       if (stream.id > peer.lastStream) this.#openAgain(stream);
       else if (state === undefined) this.#vanished(stream);
-      else this.#takeUp(stream, state);
+      else this.#compare(stream, state);
     }
+    if (this.#isTakenUp) this.#beginRest(peer);
   }
 
   /** Bytes `collect` would like room for; 0 when nothing is due. An estimate from above, within the batch limit. */
@@ -325,7 +376,7 @@ export class Link {
     if (this.#streams.size >= this.#limits.streamsMax) {
       throw new LinkError('link-streams-exhausted', `limit of ${this.#limits.streamsMax} streams reached`);
     }
-    this.#lastId = id;
+    this.#lastId = Math.max(id, this.#lastId);
     const stream = new LinkStream(id, false);
     this.#streams.set(id, stream);
     this.#events.opened(id);
@@ -338,7 +389,23 @@ export class Link {
     this.#enqueue(stream);
   }
 
-  #takeUp(stream: LinkStream, state: StreamState): void {
+  /**
+   * Streams that the process before had heard of, and done nothing yet that would have to be gone on with: where the peer has
+   * all of it still, and nothing has come back, they begin anew, and nobody notices.
+   */
+  #beginRest({ streams }: Account): void {
+    this.#isTakenUp = false;
+    for (const { id, received, firstAvailable } of streams) {
+      const isFresh = id <= this.#lastId && received === 0 && firstAvailable === 0;
+      if (isFresh && !this.#streams.has(id)) this.#accept(id);
+    }
+    // They are told in the order of their numbers.
+    const inOrder = [...this.#streams.values()].sort((one, other) => one.id - other.id);
+    this.#streams.clear();
+    for (const stream of inOrder) this.#streams.set(stream.id, stream);
+  }
+
+  #compare(stream: LinkStream, state: StreamState): void {
     const wrong = stream.disagreement(state);
     if (wrong !== undefined) {
       this.#violated(stream, 'gap');

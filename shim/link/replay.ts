@@ -27,6 +27,14 @@ export class Replay {
   #end: Position = 0;
   #smallChunks = 0;
 
+  /** @param base position of the first byte that will be stored */
+  constructor(base: Position = 0) {
+    this.#headPosition = base;
+    this.#base = base;
+    this.#cursor = base;
+    this.#end = base;
+  }
+
   get base(): Position {
     return this.#base;
   }
@@ -68,6 +76,12 @@ export class Replay {
     }
     this.#cursor += copied;
     return copied;
+  }
+
+  /** A copy of all that is stored. */
+  stored(): Buffer {
+    const chunks = this.#chunks.slice(this.#head);
+    return Buffer.concat(chunks).subarray(this.#base - this.#headPosition);
   }
 
   /** Drops all bytes before `position`. The caller has checked that it lies between `base` and `cursor`. */

@@ -29,6 +29,32 @@ export type Disagreement =
   | 'gap';
 
 /**
+ * What this end's own direction is made of, so that another process can go on with it; the peer has the rest. Taken between
+ * any two bytes.
+ */
+export interface StreamImage {
+  readonly id: StreamId;
+  /** Acknowledged by the peer, ends included. */
+  readonly acked: Position;
+  /** Position of the first byte of `bytes`. */
+  readonly base: Position;
+  /** Stored for the peer. */
+  readonly bytes: Buffer;
+  /** How this end ended its direction. */
+  readonly ended: EndCode | undefined;
+  /** An orderly end may have been handed out, whatever came after it. */
+  readonly closed: boolean;
+}
+
+/** A stream that is taken up from its image. */
+export interface StreamRest extends StreamImage {
+  /** The peer's bytes that have reached the next hop, its end not counted: it goes on from here. */
+  readonly consumed: Position;
+  /** The peer's direction is over, and the next hop has been told. */
+  readonly peerEnded: boolean;
+}
+
+/**
  * One stream at one end of the link. Plain state and its arithmetic; what happens when is decided in link.ts.
  *
  *   outgoing   acked <= sent <= outEnd        incoming   consumed <= received <= consumed + window
@@ -38,7 +64,7 @@ export type Disagreement =
  */
 export class LinkStream {
   readonly id: StreamId;
-  readonly out = new Replay();
+  readonly out: Replay;
   /** Acknowledged by the peer, ends included. */
   acked: Position = 0;
   /** Highest position ever handed out, over all links. */
@@ -63,9 +89,36 @@ export class LinkStream {
   /** The owner was told to stop sending and waits for room. */
   stopped = false;
 
-  constructor(id: StreamId, openPending: boolean) {
+  constructor(id: StreamId, openPending: boolean, base: Position = 0) {
     this.id = id;
     this.openPending = openPending;
+    this.out = new Replay(base);
+  }
+
+  /** The stream as another process had it. What that one has handed out nobody knows: it may have been everything. */
+  static takeUp(rest: StreamRest): LinkStream {
+    const stream = new LinkStream(rest.id, false, rest.base);
+    stream.out.append(rest.bytes);
+    stream.acked = rest.acked;
+    stream.outEnded = rest.ended;
+    stream.closedFinSent = rest.closed;
+    stream.sentMax = stream.outEnd;
+    stream.inEnded = rest.peerEnded ? 'closed' : undefined;
+    stream.consumed = rest.consumed + (rest.peerEnded ? 1 : 0);
+    stream.received = stream.consumed;
+    stream.stopped = true;
+    return stream;
+  }
+
+  image(): StreamImage {
+    return {
+      id: this.id,
+      acked: this.acked,
+      base: this.out.base,
+      bytes: this.out.stored(),
+      ended: this.outEnded,
+      closed: this.outEnded === 'closed' || this.closedFinSent,
+    };
   }
 
   /** Handed out so far on this link, ends included. */

@@ -4,19 +4,30 @@ import { CodedError, errorCode, errorText } from './errors.js';
 
 export class ListenError extends CodedError<'address-in-use' | 'bad-address'> {}
 
+/** A listening socket that another process of this machine has opened. */
+export interface ListeningHandle {
+  readonly fd: number;
+}
+
 /**
  * Lets a server listen.
+ * @param where.handle it listens there already, and is only taken over
  * @returns the port, which the kernel has chosen when 0 was asked for
  * @throws {ListenError} address-in-use, bad-address
  */
 export async function listenAt(
   server: Server,
-  where: { readonly host: string; readonly port: number; readonly backlog?: number },
+  where: {
+    readonly host: string;
+    readonly port: number;
+    readonly backlog?: number;
+    readonly handle?: ListeningHandle | undefined;
+  },
 ): Promise<number> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(where, () => {
+      server.listen(where.handle ?? where, () => {
         server.off('error', reject);
         resolve();
       });

@@ -2,7 +2,7 @@
  * What happens to a worker of the proxy, from outside and, with `inject.ts` in it, from inside. The product has no means
  * for any of this.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -60,19 +60,5 @@ export class Blows {
 
   get #file(): string {
     return join(this.#directory, 'blow');
-  }
-}
-
-/** Processes that this one has started and that have not ended, oldest first. */
-export function childrenOf(pid: number): readonly number[] {
-  try {
-    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
-    return text
-      .trim()
-      .split(' ')
-      .filter((word) => word !== '')
-      .map(Number);
-  } catch {
-    return [];
   }
 }

@@ -2,6 +2,7 @@ import { cpSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { childrenOf } from '../../fixtures/lab/program.js';
 import { openWorld, type World } from '../../fixtures/lab/world.js';
 import { Witness } from '../e2e/witness.js';
 import type { Verdict } from '../load/books.js';
@@ -9,7 +10,7 @@ import { Load } from '../load/load.js';
 import { machineMs } from '../load/plan.js';
 import { Random } from '../random.js';
 import { firstAnswerMs, type Hit, type Span, type Spread, spansHit, spreadOf } from './answers.js';
-import { type BlowKind, Blows, childrenOf, hangs, type PlantKind } from './blows.js';
+import { type BlowKind, Blows, hangs, type PlantKind } from './blows.js';
 
 export interface CrashOptions {
   readonly sessions: number;
@@ -170,7 +171,7 @@ export class Crash {
       const [worker] = await this.#workers();
       this.#hit('upgrade');
       await this.#noteWriters();
-      const { code, stderr } = await this.#world.holdfast('proxy', 'upgrade', '--json');
+      const { code, stderr } = await this.#world.holdfast('proxy upgrade', '--json');
       if (code !== 0) throw new Error(`upgrade ${number} ended with ${code}: ${stderr.trim()}`);
       await this.#until('another worker', async () => (await this.#workers()).every((pid) => pid !== worker));
       this.#look('upgrades', number);

@@ -4,7 +4,7 @@ import { account, type NodeName, node, openWorld, type World, type WorldOptions 
 import type { MoveRecord } from '../../migrate/record.js';
 import { Witness } from '../e2e/witness.js';
 import type { Random } from '../random.js';
-import { Blows, childrenOf } from './blows.js';
+import { Blows } from './blows.js';
 
 export interface MovesOptions {
   readonly world: WorldOptions;
@@ -141,7 +141,7 @@ class Moves {
   }
 
   #kill(): void {
-    const [worker] = childrenOf(this.#world.proxy.child.pid ?? 0);
+    const worker = this.#world.proxy.workerPid;
     if (worker === undefined) this.#violations.push('there was no worker to kill');
     else this.#blows.strike(worker, 'kill');
   }

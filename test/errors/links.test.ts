@@ -75,14 +75,14 @@ t.test('a driver that comes while the proxy is slow to answer the handshake is s
   const proxy = start(t, 'holdfast-proxy', '--database', database, ...listen, plain);
   const address = `127.0.0.1:${await portOf(proxy)}`;
   // Its kernel accepts, so the shim presents the streams it has, and gets no answer yet.
-  proxy.child.kill('SIGSTOP');
-  t.teardown(() => proxy.child.kill('SIGCONT'));
+  proxy.freeze();
+  t.teardown(() => proxy.thaw());
   const shim = start(t, 'holdfast-shim', '--workload', 'slow', '--listen', '127.0.0.1:0', '--proxy', address, plain);
   const shimPort = await portOf(shim);
   const early = oracledb.getConnection({ ...login, connectString: `127.0.0.1:${shimPort}/orders` });
   // Connections are accepted in order: when this one is there, the driver's is.
   await once(connect(shimPort, '127.0.0.1'), 'connect');
-  proxy.child.kill('SIGCONT');
+  proxy.thaw();
   const connection = await early;
   t.same((await connection.execute('SELECT 1 FROM dual')).rows, [[1]]);
   await connection.close();

@@ -197,9 +197,9 @@ t.test('a proxy that cannot be reached, or does not take who asks', async (t) =>
   const mover = await world.start('asking', 'center', node(world.programs.holdfast, ...words)).ended;
   await checkRefused(t, 'not-authorised', /node-a.*did not accept/, 'move', mover);
 
-  world.proxy.child.kill('SIGSTOP');
+  world.proxy.freeze();
   const hung = await world.holdfast('move', '--json', 'orders', '--to', 'node-b', ...relink);
-  world.proxy.child.kill('SIGCONT');
+  world.proxy.thaw();
   await checkRefused(t, 'proxy-unreachable', /did not answer/, 'move', hung);
 });
 

@@ -5,12 +5,13 @@ import { pino } from 'pino';
 import { type Audit, noAudit } from '../../proxy/audit/entry.js';
 import { BackendError } from '../../proxy/backend/errors.js';
 import type { BackendEvents, SessionView } from '../../proxy/backend/session.js';
+import type { Backend } from '../../proxy/bridge.js';
 import { defaultProxyLimits, type ProxyLimits } from '../../proxy/limits.js';
 import { LinkListener } from '../../proxy/listener.js';
 import { type HoldPolicy, plainPolicy } from '../../proxy/policy/rules.js';
 import { Registry } from '../../proxy/registry.js';
+import { noProtection } from '../../proxy/takeover/protection.js';
 import { SessionTracker } from '../../proxy/track/session.js';
-import type { Backend } from '../../proxy/workload.js';
 import { Dialer } from '../../shim/dialer.js';
 import type { Clock } from '../../shim/link/index.js';
 import { decodeResumeOk, defaultLimits, frameTypes, type LinkLimits, tokenBytes } from '../../shim/link/index.js';
@@ -74,6 +75,10 @@ export class MemoryDatabase implements Backend {
     this.destroyed = true;
     process.nextTick(() => this.events.closed(undefined));
   }
+  record(): undefined {}
+  get keepable(): undefined {
+    return undefined;
+  }
   describe(): SessionView {
     const track = new SessionTracker().view();
     return {
@@ -118,6 +123,7 @@ export class Gate {
       linkLimits: this.linkLimits,
       policy: options.policy ?? plainPolicy(),
       audit: options.audit ?? noAudit,
+      protection: noProtection,
       clock: options.clock ?? systemClock,
       log,
       now: () => performance.now(),

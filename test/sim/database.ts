@@ -1,7 +1,7 @@
 import type { BackendEvents, SessionView } from '../../proxy/backend/session.js';
+import type { Backend } from '../../proxy/bridge.js';
 import type { Activity } from '../../proxy/policy/rules.js';
 import { SessionTracker } from '../../proxy/track/session.js';
-import type { Backend } from '../../proxy/workload.js';
 import { Speech } from './pattern.js';
 
 const track = new SessionTracker().view();
@@ -53,6 +53,10 @@ export class Database implements Backend {
   }
   destroy(): void {
     this.destroyed = true;
+  }
+  record(): undefined {}
+  get keepable(): undefined {
+    return undefined;
   }
   describe(): SessionView {
     const transaction = this.work === 'transaction' ? { kind: 'open' as const, sinceMs: 0 } : { kind: 'none' as const };

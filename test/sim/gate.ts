@@ -1,9 +1,11 @@
 import { noAudit } from '../../proxy/audit/entry.js';
+import type { Backend } from '../../proxy/bridge.js';
 import { defaultProxyLimits, type ProxyLimits } from '../../proxy/limits.js';
 import { type Activity, plainPolicy } from '../../proxy/policy/rules.js';
 import { Reception } from '../../proxy/reception.js';
 import { Registry } from '../../proxy/registry.js';
-import type { Backend, OpenBackend } from '../../proxy/workload.js';
+import { noProtection } from '../../proxy/takeover/protection.js';
+import type { OpenBackend } from '../../proxy/workload.js';
 import { type LinkLimits, tokenBytes } from '../../shim/link/index.js';
 import { Random } from '../random.js';
 import { log } from './log.js';
@@ -39,6 +41,7 @@ export class Gate extends Process<Gate> {
       linkLimits: options.linkLimits,
       policy: plainPolicy({ budgetMs: options.budgetMs }),
       audit: noAudit,
+      protection: noProtection,
       log,
       now: () => this.clock.now(),
       clock: this.clock,

@@ -185,7 +185,7 @@ const bounds: readonly Mutation[] = [
   {
     name: 'expired hold leaves its sessions',
     file: workload,
-    from: 'for (const { backend } of this.#sessions.values())\n            backend.destroy();',
+    from: 'for (const session of this.#sessions.values())\n            session.forgotten();',
     to: ';',
   },
 ];

@@ -64,7 +64,7 @@ t.test(
     const application = world.start('away', 'center', command);
     await application.printed(/ready/, 120_000);
 
-    const proxy = world.proxy.child.pid ?? 0;
+    const proxy = world.proxy.workerPid;
     const resident = () => (residentBytes(proxy)?.now ?? 0) / mebi;
     const ask = async <Row>(verb: string): Promise<readonly Row[]> =>
       JSON.parse((await world.holdfast(verb, '--json')).stdout);

@@ -79,7 +79,7 @@ export class Soak {
     this.#relays = relays;
     this.#load = load;
     for (const [name, pid] of load.shims) this.#watched.set(name, { pid, samples: [] });
-    this.#watched.set('proxy', { pid: world.proxy.child.pid ?? 0, samples: [] });
+    this.#watched.set('proxy', { pid: world.proxy.workerPid, samples: [] });
   }
 
   static async run(options: SoakOptions): Promise<SoakResult> {

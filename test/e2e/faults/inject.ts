@@ -15,7 +15,7 @@ const marker = Buffer.from('row-');
 const markerDistance = 16;
 
 /** Bytes that this process sends go this way. */
-const direction = program.endsWith('/proxy/main.js') ? 'down' : 'up';
+const direction = program.endsWith('/proxy/worker.js') ? 'down' : 'up';
 /** Of the link that is about to be resumed. A shim has only one. */
 let workload = process.env.LINK_FAULTS_WORKLOAD ?? '';
 const armed = new WeakMap<Link, { readonly workload: string; readonly fault: Fault }>();
@@ -81,4 +81,4 @@ async function install(): Promise<void> {
   };
 }
 
-if (/\/(shim|proxy)\/main\.js$/.test(program)) await install();
+if (/\/(shim\/main|proxy\/worker)\.js$/.test(program)) await install();

@@ -6,6 +6,7 @@ import { inShort } from './facts.js';
 const row: SessionRow = {
   ...{ workload: 'orders', instance: 'i', stream: 1, state: 'bound', address: '', database: '', phase: 'ready' },
   ...{ user: 'APP', sid: 12, serial: 34, instanceName: 'orcl1' },
+  protection: 'protected',
   protocol: { version: 319, sduBytes: 8_192, endOfResponse: true, fieldVersion: 24 },
   ...{ callsInFlight: 0, callsTotal: 1, lastError: 0, pipelined: false, breakPhase: 'none', request: 'none' },
   ...{ transaction: 'none', movable: true, reason: 'idle', detail: '', bytes: { fromDriver: 0, fromDatabase: 0 } },

@@ -122,6 +122,8 @@ for (const [name, personality] of [
 function recordOf(tracker: SessionTracker): SessionRecord {
   return {
     version: recordVersion,
+    oldest: recordVersion,
+    anchor: { received: 300, delivered: 60, writtenBytes: 300, readBytes: 60 },
     state: 'open',
     database: { host: 'db', port: 1521 },
     createdMs: 1.5,
@@ -225,10 +227,17 @@ t.test('a record is bounded, whatever the driver and the database send', async (
   t.ok(length > recordBytesMax / 2 && length <= recordBytesMax, `${length} bytes`);
 });
 
-t.test('what is no record of this version is refused', async (t) => {
+t.test('a newer record is read where it says that it may be, an older one is not guessed at', async (t) => {
+  const record = recordOf(accepted(today));
+  const newer = { ...record, version: recordVersion + 1, isNew: true };
+  t.match(unpackRecord(pack(newer)), { version: recordVersion + 1, watchedBytes: 2 ** 40 });
+  t.throws(() => unpackRecord(pack({ ...newer, oldest: recordVersion + 1 })), { code: 'record-invalid' });
+  t.throws(() => unpackRecord(pack({ ...record, version: 2, oldest: 2 })), { code: 'record-invalid' });
+});
+
+t.test('what is no record is refused', async (t) => {
   const record = recordOf(accepted(today));
   const refused = { name: 'BackendError', code: 'record-invalid', source: 'proxy' };
-  t.throws(() => unpackRecord(pack({ ...record, version: recordVersion + 1 })), refused);
   t.throws(() => unpackRecord(pack('record')), refused);
   t.throws(() => unpackRecord(Buffer.alloc(0)), refused);
   t.throws(() => unpackRecord(packRecord(record).subarray(0, -1)), refused);

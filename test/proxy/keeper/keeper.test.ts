@@ -36,7 +36,7 @@ async function stage(t: Test, limits: Partial<KeeperLimits> = {}) {
     exited = resolve;
   });
   const keeper = new Keeper({
-    program,
+    program: () => program,
     args: [String(port), moodFile],
     limits: { backOffMs: 10, ...limits },
     tell: (level, { alarm }) => void told.push(`${level} ${alarm}`),

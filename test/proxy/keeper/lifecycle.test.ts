@@ -77,7 +77,7 @@ t.test('the first crash is answered at once, more of them after longer and longe
     t.strictSame(watch.waits(), [`fork ${worker + 1} /a`]);
     pausesMs.push(watch.nowMs - beganMs);
   }
-  t.strictSame(pausesMs, [250, 500]);
+  t.strictSame(pausesMs, [100, 200]);
   t.strictSame(watch.dies(4), ['tell crashed', 'tell crash-loop']);
   t.equal(watch.kind, 'holding');
   t.equal(watch.lifecycle.deadlineMs, undefined, 'it waits for an operator');

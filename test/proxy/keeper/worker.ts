@@ -31,12 +31,14 @@ const channel = new KeeperChannel({
     channel.released();
     process.exit(0);
   },
-  stop() {
-    upstream?.end('bye\n');
-    server?.close();
-    // Not in the middle of a message: the channel would still be read.
-    setImmediate(() => process.disconnect());
-  },
+  alarm() {},
+  alone() {},
+});
+
+process.on('SIGTERM', () => {
+  upstream?.end('bye\n');
+  server?.close();
+  process.disconnect();
 });
 
 function keep(): void {

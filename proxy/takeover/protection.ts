@@ -1,0 +1,122 @@
+import type { Socket } from 'node:net';
+import type { StreamId } from '../../shim/link/index.js';
+import { entryKinds } from '../journal/entry.js';
+import type { Journal } from '../journal/journal.js';
+import type { KeeperChannel } from '../keeper/channel.js';
+import { type Note, packNote, packSaved, type SavedSession, type SavedWorkload } from './saved.js';
+
+/** Where a worker puts down, before it acts, what another one would have to know. */
+export interface Protection {
+  /**
+   * @param take all that is known of the workload at the moment it is called
+   * @param id its number, when it is taken over
+   */
+  workload(take: () => SavedWorkload, id?: number): WorkloadProtection;
+}
+
+export interface WorkloadProtection {
+  /** Its number. */
+  readonly id: number;
+  /** What `take` gives is another from now on, and what comes next depends on it. */
+  changed(): void;
+  opened(stream: StreamId): void;
+  /**
+   * @param take all that is known of the session at the moment it is called
+   * @param socket its connection, as long as there is one; kept already when it is taken over with `id`
+   */
+  session(take: () => SavedSession, socket: Socket | undefined, id?: number): SessionProtection;
+  end(): void;
+}
+
+export interface SessionProtection {
+  readonly state: 'protected' | 'being-kept' | 'no-journal';
+  fromDriver(position: number, bytes: Buffer): void;
+  fromDatabase(position: number, bytes: Buffer): void;
+  note(note: Extract<Note, { kind: 'driver-ended' | 'ended' }>): void;
+  /** The connection to the database is closed; what the shim has not got yet is still wanted. */
+  closed(note: Extract<Note, { kind: 'closed' }>): void;
+  end(): void;
+}
+
+type Channel = Pick<KeeperChannel, 'keep' | 'drop' | 'isKept'>;
+
+/** Numbers below are for other things the keeper keeps. */
+export const firstOwner = 16;
+
+/** Puts everything into a journal, and has connections kept by the keeper, each under the number of its session. */
+export class JournalProtection implements Protection {
+  readonly #journal: Journal;
+  readonly #channel: Channel;
+  #next: number;
+
+  /** @param next number of the next workload or session; the former worker has used none of those from there on */
+  constructor(journal: Journal, channel: Channel, next = firstOwner) {
+    this.#journal = journal;
+    this.#channel = channel;
+    this.#next = next;
+  }
+
+  workload(take: () => SavedWorkload, taken?: number): WorkloadProtection {
+    const journal = this.#journal;
+    const id = taken ?? this.#next++;
+    journal.begin(id, () => packSaved(take()));
+    return {
+      id,
+      changed: () => journal.checkpoint(id),
+      opened: (stream) => journal.append(id, entryKinds.event, 0, packNote({ kind: 'opened', stream })),
+      session: (takeSession, socket, takenSession) => this.#session(takeSession, socket, takenSession),
+      end: () => journal.end(id),
+    };
+  }
+
+  #session(take: () => SavedSession, socket: Socket | undefined, taken: number | undefined): SessionProtection {
+    const journal = this.#journal;
+    const channel = this.#channel;
+    const id = taken ?? this.#next++;
+    journal.begin(id, () => packSaved(take()));
+    // After its first checkpoint: whoever is given a connection can find out what it is.
+    if (socket !== undefined && taken === undefined) channel.keep(id, socket);
+    let isOpen = socket !== undefined;
+    const drop = (): void => {
+      if (isOpen) channel.drop(id);
+      isOpen = false;
+    };
+    return {
+      get state() {
+        if (journal.broken !== undefined) return 'no-journal';
+        return channel.isKept(id) ? 'protected' : 'being-kept';
+      },
+      fromDriver: (position, bytes) => journal.append(id, entryKinds.fromDriver, position, bytes),
+      fromDatabase: (position, bytes) => journal.append(id, entryKinds.fromDatabase, position, bytes),
+      note: (note) => journal.append(id, entryKinds.event, 0, packNote(note)),
+      closed: (note) => {
+        journal.append(id, entryKinds.event, 0, packNote(note));
+        drop();
+      },
+      end: () => {
+        journal.end(id);
+        drop();
+      },
+    };
+  }
+}
+
+const unprotected: SessionProtection = {
+  state: 'no-journal',
+  fromDriver: () => undefined,
+  fromDatabase: () => undefined,
+  note: () => undefined,
+  closed: () => undefined,
+  end: () => undefined,
+};
+
+/** For a proxy whose sessions end with it. */
+export const noProtection: Protection = {
+  workload: () => ({
+    id: 0,
+    changed: () => undefined,
+    opened: () => undefined,
+    session: () => unprotected,
+    end: () => undefined,
+  }),
+};

@@ -1,0 +1,234 @@
+/**
+ * The worker of a proxy: all that there is to it but the keeping of sockets (main.ts). It may die at any moment: what the next
+ * worker needs is with the keeper and in the journal before anything depends on it.
+ */
+import { randomBytes } from 'node:crypto';
+import { linkLimits } from '../shim/config.js';
+import { tokenBytes } from '../shim/link/index.js';
+import { systemClock } from '../shim/link/socket.js';
+import type { Settings } from '../shim/program/config.js';
+import type { Logger } from '../shim/program/log.js';
+import { type Run, runProgram } from '../shim/program/run.js';
+import { loadSecurity } from '../shim/program/security.js';
+import { type Audit, noAudit } from './audit/entry.js';
+import { defaultAuditLimits } from './audit/limits.js';
+import { AuditLog } from './audit/log.js';
+import { strictReading } from './backend/dial.js';
+import { defaultBackendLimits } from './backend/limits.js';
+import { BackendSession } from './backend/session.js';
+import { dialOrder, formatTarget } from './backend/target.js';
+import { loadDatabaseTls } from './backend/tls.js';
+import type { proxyOptions } from './config.js';
+import { ProcessView } from './control/process-view.js';
+import { serveProxyControl } from './control/server.js';
+import { drain } from './drain.js';
+import { JournalError } from './journal/errors.js';
+import { Journal, lastEntries, readJournal } from './journal/journal.js';
+import { KeeperChannel } from './keeper/channel.js';
+import { beatMs } from './keeper/limits.js';
+import { type NativeHandle, socketOn } from './kernel/handle.js';
+import { socketCounters } from './kernel/socket-counters.js';
+import { defaultProxyLimits } from './limits.js';
+import { LinkListener } from './listener.js';
+import { policyOf } from './policy/options.js';
+import { program } from './program.js';
+import { Registry } from './registry.js';
+import { firstOwner, JournalProtection, noProtection, type Protection } from './takeover/protection.js';
+import { mustBeReadable } from './takeover/recover.js';
+import { type Takeover, takeOver } from './takeover/takeover.js';
+
+type ProxySettings = Settings<typeof proxyOptions>;
+type Context = Run<typeof proxyOptions>;
+
+/** Numbers of the listening sockets at the keeper. */
+const linksId = 1;
+const controlId = 2;
+/** So long is waited for the keeper to have every connection before they are handed over. */
+const settleMs = 2_000;
+
+interface Given {
+  readonly sockets: ReadonlyMap<number, NativeHandle>;
+  readonly crashed: boolean;
+}
+
+await runProgram({
+  ...program,
+  async main(context) {
+    const { settings, log, onStop, serve } = context;
+    const view = new ProcessView();
+    let letGo: () => Promise<void> = async () => undefined;
+    let channel: KeeperChannel | undefined;
+    const given = new Promise<Given>((resolve) => {
+      channel = new KeeperChannel({
+        takeOver: (sockets, crashed) => resolve({ sockets, crashed }),
+        release: () => void letGo(),
+        alarm: (alarm, why) => view.alarm(alarm, why),
+        alone: () => alone(log),
+      });
+    });
+    if (channel === undefined || !KeeperChannel.exists) throw new Error('workers are started by holdfast-proxy');
+    const keeper = channel;
+    const parts = await prepare(context);
+    const isProtected = settings.journal !== 'off';
+    if (isProtected) mustBeReadable(lastEntries(settings.journal));
+    keeper.ready(beatMs);
+    const { sockets, crashed } = await given;
+    const taken = isProtected ? takeOver(readJournal(settings.journal), sockets, parts.takeover) : undefined;
+    const journal = isProtected ? openJournal(settings.journal, log, view) : undefined;
+    const next = Math.max(firstOwner, taken?.next ?? 0);
+    const protection = journal === undefined ? noProtection : new JournalProtection(journal, keeper, next);
+    const registry = parts.registry(protection);
+    registry.takeOver(taken?.workloads ?? []);
+    for (const [id, handle] of sockets) {
+      if (id < firstOwner || taken?.unclaimed.includes(id) === false) continue;
+      handle.close();
+      keeper.drop(id);
+    }
+    journal?.inherit();
+    tellTakeover(log, taken, crashed);
+    view.tookOver(taken, crashed);
+
+    const { security, links: linkOptions, now } = parts;
+    const links = new LinkListener({ registry, security, log, ...linkOptions });
+    const { host } = settings.listen;
+    const port = await links.listen(host, settings.listen.port, sockets.get(linksId));
+    keeper.keep(linksId, links.server);
+    onStop('links', () => links.close());
+    onStop('sessions', () => registry.stop());
+    const address = settings.controlListen;
+    const where =
+      settings.controlSocket === undefined
+        ? { address, security, handle: sockets.get(controlId) }
+        : { path: settings.controlSocket };
+    const control = await serveProxyControl({ registry, now, log, view, keeper, journal }, where);
+    if (settings.controlSocket === undefined) keeper.keep(controlId, control.server);
+    onStop('control', () => control.close());
+    letGo = async () => {
+      log.info({ sessions: registry.workloads.length }, 'another worker takes over');
+      await links.close();
+      const deadlineMs = performance.now() + settleMs;
+      while (!keeper.isSettled && performance.now() < deadlineMs) await new Promise(setImmediate);
+      await parts.audit.close();
+      // Not a byte after this: the next worker asks the kernel how far this one got.
+      keeper.released();
+      process.exit(0);
+    };
+    keeper.serving();
+    const controls = settings.controlSocket ?? { host: address.host, port: control.port };
+    log.info(
+      { listen: { host, port }, control: controls, database: formatTarget(settings.database) },
+      'ready for shims',
+    );
+    parts.audit.record({ event: taken?.workloads.length ? 'takeover' : 'start' });
+    await serve();
+    parts.audit.record({ event: 'stop' });
+    await drain({ registry, waitMs: settings.drain, enough: serve(), clock: systemClock, log });
+    return 0;
+  },
+});
+
+/** Everything that can be wrong with the options is found out here, while another worker still serves. */
+async function prepare({ settings, log, onStop }: Context) {
+  const { database: target } = settings;
+  const databaseTls = loadDatabaseTls(settings, target);
+  const security = loadSecurity(settings, { role: 'proxy' }, log);
+  // One clock for all processes of the machine: what it stamps may be taken up by the next one.
+  const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+  const now = (): number => origin + performance.now();
+  const limits = limitsOf(settings);
+  const backendLimits = {
+    ...defaultBackendLimits,
+    dialMs: settings.dialTimeout,
+    answerMs: settings.answerTimeout,
+    connectMs: settings.connectTimeout,
+  };
+  const audit = await openAudit(settings, log);
+  onStop('audit log', () => audit.close());
+  const registry = (protection: Protection): Registry =>
+    new Registry({
+      limits,
+      linkLimits: linkLimits(settings),
+      policy: policyOf(settings),
+      audit,
+      log,
+      now,
+      protection,
+      newToken: () => randomBytes(tokenBytes),
+      openBackend: (events, sessionLog, place) => {
+        const addresses = dialOrder(target, Math.random);
+        const own = { limits: backendLimits, log: sessionLog, events, place, now };
+        return new BackendSession({ ...own, addresses, tls: databaseTls });
+      },
+    });
+  const takeover = {
+    counters: ({ fd }: NativeHandle) => socketCounters(fd),
+    nowMs: now(),
+    takeUp: (...[record, handle, resendFrom, events, sessionLog, place]: Parameters<TakeUp>) => {
+      const socket = socketOn(
+        handle,
+        strictReading(() => socket),
+      );
+      const own = { limits: backendLimits, log: sessionLog, events, place, now };
+      return BackendSession.takeUp(record, socket, { ...own, resendFrom });
+    },
+  };
+  return { security, audit, now, registry, takeover, links: { limits, linkLimits: linkLimits(settings) } };
+}
+
+type TakeUp = Parameters<typeof takeOver>[2]['takeUp'];
+
+function limitsOf(settings: ProxySettings) {
+  return {
+    ...defaultProxyLimits,
+    workloadsMax: settings.workloadsMax,
+    instancesPerWorkloadMax: settings.instancesPerWorkload,
+    handshakesMax: settings.handshakesMax,
+    handshakesPerAddressMax: settings.handshakesPerAddress,
+    sessionsMax: settings.sessionsMax,
+    sessionsPerWorkloadMax: settings.sessionsPerWorkload,
+    sessionsPerUserMax: settings.sessionsPerUser,
+    bindsPerSecond: settings.bindsPerSecond,
+    bindsAtOnce: Math.ceil(settings.bindsPerSecond / 5),
+    workloadBytesMax: settings.memoryWorkload,
+    processBytesMax: settings.memoryProcess,
+  };
+}
+
+/** Without a journal sessions go on as before, but end with this worker. */
+function openJournal(directory: string, log: Logger, view: ProcessView): Journal | undefined {
+  const failed = (error: JournalError): void => {
+    view.alarm(error.code, error.message);
+    log.error({ err: error, code: error.code }, 'sessions are not protected against a crash any more');
+  };
+  try {
+    return new Journal({ directory, failed });
+  } catch (error) {
+    if (!(error instanceof JournalError)) throw error;
+    failed(error);
+    return undefined;
+  }
+}
+
+function tellTakeover(log: Logger, taken: Takeover | undefined, crashed: boolean): void {
+  if (taken === undefined) return;
+  for (const { id, error } of taken.damaged) log.error({ err: error, id }, 'what was put down cannot be read');
+  if (taken.workloads.length === 0) return;
+  const sessions = taken.workloads.reduce((sum, { sessions }) => sum + sessions.length, 0);
+  const lost = taken.workloads.reduce((sum, { lost }) => sum + lost.length, 0);
+  log.info({ workloads: taken.workloads.length, sessions, lost, crashed }, 'taken over from the worker before');
+}
+
+/** Where a service manager keeps the sockets as well, it starts the next keeper once this worker has gone. */
+function alone(log: Logger): void {
+  log.error({ code: 'keeper-gone' }, 'the keeper has died; sessions go on, and end with this worker');
+  if (process.env.NOTIFY_SOCKET === undefined) return;
+  process.on('SIGTERM', () => process.exit(0));
+}
+
+async function openAudit(settings: ProxySettings, log: Logger): Promise<Audit & { close(): Promise<void> }> {
+  const { auditLog: path, auditOnFailure: onFailure } = settings;
+  if (path === undefined) return { ...noAudit, close: async () => undefined };
+  const audit = await AuditLog.open({ path, onFailure, limits: defaultAuditLimits, log });
+  process.on('SIGHUP', () => audit.reopen());
+  return audit;
+}
