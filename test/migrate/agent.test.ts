@@ -95,9 +95,9 @@ t.test('a workload runs until its application ends, and its exit code is known',
   const started = await run(t, 'short', ['sh', '-c', 'exit 7']);
   t.match(started, { name: 'short', node: 'node-a', state: 'running', isolated: isRoot });
   const exitFile = join(root, 'state/workloads/short/exit');
-  t.ok(await waitUntil(() => readOrNothing(exitFile) !== undefined, 10_000));
+  t.ok(await waitUntil(() => readOrNothing(exitFile) !== undefined, 60_000));
   const alive = () => isAlive(started.pid, processState(started.pid)?.startTicks ?? '');
-  t.ok(await waitUntil(() => !alive(), 10_000), 'the shim ends with the application');
+  t.ok(await waitUntil(() => !alive(), 60_000), 'the shim ends with the application');
   t.match(await find('node-a', 'short'), { state: 'ended', exitCode: 7 });
   t.match(
     await ask('node-a', 'run', {
@@ -117,18 +117,18 @@ t.test('an application that takes no notice of SIGTERM at first keeps its own ex
   const { pid } = await run(t, 'deaf', ['sh', '-c', script]);
   const directory = join(root, 'state/workloads/deaf');
   const printed = (what: string) =>
-    waitUntil(() => readOrNothing(join(directory, 'app.log'))?.includes(what) ?? false, 10_000);
+    waitUntil(() => readOrNothing(join(directory, 'app.log'))?.includes(what) ?? false, 60_000);
   await printed('ready');
   process.kill(pid, 'SIGTERM');
   t.ok(await printed('asked'));
   writeFileSync(join(root, 'go'), '');
-  t.ok(await waitUntil(() => readOrNothing(join(directory, 'exit')) === '5\n', 10_000));
+  t.ok(await waitUntil(() => readOrNothing(join(directory, 'exit')) === '5\n', 60_000));
 });
 
 t.test('stop hands SIGTERM to the application and waits for the tree', async (t) => {
   await run(t, 'long', ['sh', '-c', 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done']);
   const printed = () => readOrNothing(join(root, 'state/workloads/long/app.log')) ?? '';
-  t.ok(await waitUntil(() => printed().includes('ready'), 10_000));
+  t.ok(await waitUntil(() => printed().includes('ready'), 60_000));
   t.same(await ask('node-a', 'stop', { name: 'long' }), { exitCode: 9 });
   t.match(await find('node-a', 'long'), { state: 'ended', exitCode: 9 });
 });

@@ -16,7 +16,7 @@ import { personalityUnmarked } from '../../proxy/track/personality.js';
 const program = new URL('../../../migrate/cli.js', import.meta.url).pathname;
 
 async function look(at: Address, options: { timeoutMs?: number; ca?: string; tls?: boolean } = {}): Promise<Report> {
-  const { timeoutMs = 5_000, ca, tls } = options;
+  const { timeoutMs = 60_000, ca, tls } = options;
   const target = parseConnectString(`${tls === true ? 'tcps://' : ''}${formatAddress(at)}/orders`);
   if (target === undefined) throw new Error('no connect string');
   return reportOn(await probe(target, { timeoutMs, ...(ca === undefined ? {} : { ca }) }));

@@ -103,7 +103,7 @@ t.test('a connection that is not made within dialMs is given up', async (t) => {
 
 t.test('a listener that does not answer within connectMs is given up', async (t) => {
   const { port } = await listener(t, undefined);
-  const { session, seen, when } = open(t, port, { connectMs: 50 });
+  const { session, seen, when } = open(t, port, { connectMs: 500 });
   session.write(connect);
   await when(() => seen.events.includes('closed'));
   t.equal(seen.error?.code, 'database-answer-timeout');

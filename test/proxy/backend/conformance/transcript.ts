@@ -124,7 +124,7 @@ export async function play(
   };
   const result = await playThrough(stage, { host: '127.0.0.1', port: front.port }, segments, {
     onTurn,
-    stallMs: 5_000,
+    stallMs: 60_000,
   });
   return { ...result, tracks, last: look() };
 }
