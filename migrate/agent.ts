@@ -5,7 +5,15 @@ import { evacuateNode } from './fleet/evacuate.js';
 import { loadOf } from './fleet/load.js';
 import { checkCriu } from './movers/criu.js';
 import { type Node, workloadInfo } from './node.js';
-import { moveWorkload, preflightOf, recoverMoves, runWorkload, stopWorkload } from './source.js';
+import {
+  attachWorkload,
+  detachWorkload,
+  moveWorkload,
+  preflightOf,
+  recoverMoves,
+  runWorkload,
+  stopWorkload,
+} from './source.js';
 import { targetHandlers } from './target.js';
 import { machineIdentity } from './workload/process.js';
 
@@ -31,6 +39,8 @@ export async function startAgent(node: Node): Promise<ControlServer> {
       stop: ({ name }) => stopWorkload(node, name),
       load: () => loadOf(node),
       evacuate: (request, emit) => evacuateNode(node, request, emit),
+      detach: ({ name }) => detachWorkload(node, name),
+      attach: ({ name }) => attachWorkload(node, name),
       preflight: (request) => preflightOf(node, request),
       move: (request, emit) => moveWorkload(node, request, emit),
       ...targetHandlers(node),

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { runPrograms } from '../shim/program/run.js';
 import { agent } from './commands/agent.js';
+import { awaitCommand } from './commands/await.js';
 import { doctor } from './commands/doctor.js';
 import { evacuate } from './commands/evacuate.js';
 import { hold, holds } from './commands/holds.js';
@@ -40,6 +41,22 @@ use. What each code means is in docs/errors.md.
 await runPrograms(
   'holdfast',
   'Moves applications between hosts while their Oracle sessions and transactions go on.',
-  { agent, doctor, run, preflight, move, evacuate, sessions, workloads, nodes, holds, hold, proxy, stop, keys },
+  {
+    agent,
+    doctor,
+    run,
+    preflight,
+    move,
+    evacuate,
+    sessions,
+    workloads,
+    nodes,
+    holds,
+    hold,
+    await: awaitCommand,
+    proxy,
+    stop,
+    keys,
+  },
   guide,
 );

@@ -74,6 +74,10 @@ export const agentContract = defineContract('holdfast-agent', 1, {
     request: z.object({ name, to: z.string(), mover, allowUnknown: z.boolean().optional() }),
     reply: preflightReport,
   },
+  /** Takes the shim off its link until `attach`: somebody else moves the workload. */
+  detach: { request: z.object({ name }), reply: nothing },
+  /** Lets the shim bind; nothing when it is bound. */
+  attach: { request: z.object({ name }), reply: nothing },
   /** Moves a workload of this node; replies with the record however it went, once it has begun. */
   move: {
     request: z.object({

@@ -25,7 +25,8 @@ export type MoveErrorCode =
   | 'bind-failed'
   | 'sessions-differ'
   | 'retire-failed'
-  | 'put-back-failed';
+  | 'put-back-failed'
+  | 'await-timeout';
 
 /** Errors of starting and moving workloads. The text says what happened; the record of a move says what became of the source. */
 export class MoveError extends CodedError<MoveErrorCode> {

@@ -18,6 +18,8 @@ export const environmentMax = 1_000;
 export const ghostBytesMax = 256 * 1_048_576;
 /** How often process states are looked at while waiting for one: the kernel does not announce them to strangers. */
 export const pollMs = 2;
+/** How often the proxy is asked whether a workload is back. */
+export const awaitPollMs = 500;
 /** Characters of the names under which an operator is told to a proxy. */
 export const actorCharactersMax = 128;
 /** Moves of one evacuation at the same time. */

@@ -110,6 +110,23 @@ async function tellProxy({ proxy, found, log }: MoveContext, record: MoveRecord,
   });
 }
 
+/** @throws {MoveError} unknown-workload, move-in-progress, detach-failed */
+export async function detachWorkload(node: Node, name: string): Promise<Record<string, never>> {
+  return exclusively(node, name, async () => {
+    await shimOf(node, ownWorkload(node, name).name).detach();
+    return {};
+  });
+}
+
+/** @throws {MoveError} unknown-workload, move-in-progress, shim-unreachable, bind-refused, bind-failed */
+export async function attachWorkload(node: Node, name: string): Promise<Record<string, never>> {
+  return exclusively(node, name, async () => {
+    const shim = shimOf(node, ownWorkload(node, name).name);
+    if ((await shim.status()).state !== 'bound') await shim.attach();
+    return {};
+  });
+}
+
 /**
  * What a move would meet, without making it.
  * @throws {MoveError} unknown-workload, unknown-node, same-node

@@ -4,6 +4,7 @@ import { ConfigError, option, optional } from '../../shim/program/config.js';
 import { assertNever } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { duration, flag, text } from '../../shim/program/values.js';
+import { park } from '../external.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { type Column, printJson, printTable, shownBytes, shownMs } from '../output.js';
 import type { ProxyView, Wanted } from '../proxy.js';
@@ -56,8 +57,8 @@ type Verb = (typeof verbs)[number];
 
 export const hold = defineCommand({
   name: 'hold',
-  summary: 'Decides about a hold: extend it, release (end) it now, pin it so that it has no end, or unpin it.',
-  positional: '<verb> <workload>',
+  summary: 'Parks a workload that somebody else moves; or extends, releases (ends), pins or unpins a hold.',
+  positional: '<verb-or-workload> [workload]',
   options: {
     by: optional(duration(), 'extend: by how much'),
     reason: option(text(), 'none given', 'release: why, for the audit log'),
@@ -66,13 +67,18 @@ export const hold = defineCommand({
     ...operatorOptions,
   },
   examples: [
+    ['holdfast hold orders', 'Park it: close its link, pin its sessions, print a ticket for holdfast await'],
     ['holdfast hold extend orders --by 30m', 'Keep the sessions of "orders" for half an hour longer'],
     ['holdfast hold release orders --reason "blocks the month-end run"', 'End them now: the database rolls back'],
     ['holdfast hold pin orders', 'Keep them until holdfast hold unpin orders'],
   ],
   async main({ settings, args }) {
-    const [word, workload = ''] = args;
+    const [word = '', workload] = args;
     const verb = verbs.find((each) => each === word);
+    if (workload === undefined) {
+      if (verb !== undefined) throw new ConfigError('bad-option', `${verb} which workload?`);
+      return parkIt(new Operator(settings), word, settings);
+    }
     if (verb === undefined) {
       throw new ConfigError('bad-option', `"${word}" is not allowed, expected one of ${verbs.join(', ')}`);
     }
@@ -84,6 +90,23 @@ export const hold = defineCommand({
     return 0;
   },
 });
+
+async function parkIt(
+  operator: Operator,
+  name: string,
+  { instance, json }: { readonly instance: string | undefined; readonly json: boolean },
+): Promise<number> {
+  const ticket = await park(operator, name, instance, whoAsks());
+  if (json) printJson(ticket);
+  else {
+    const { node, sessions, epoch } = ticket;
+    const link =
+      node === undefined ? 'no agent has it: its link stays until it breaks' : `its link is closed at ${node}`;
+    process.stdout.write(`${name} is parked with ${sessions} sessions, which have no end until it is back; ${link}\n`);
+    process.stdout.write(`move it, then: holdfast await ${name} --instance ${ticket.instance} --epoch ${epoch}\n`);
+  }
+  return 0;
+}
 
 type Done = Awaited<ReturnType<ProxyView['pinHold']>> | Awaited<ReturnType<ProxyView['releaseHold']>>;
 

@@ -19,9 +19,19 @@ const runLine = (line: string) => {
 };
 
 t.test('each command and sub-command has a help of its own, and a version', async (t) => {
-  const verbs = ['agent', 'run', 'move', 'sessions', 'workloads', 'nodes', 'holds', 'hold', 'stop'].map(
-    (verb) => `holdfast ${verb}`,
-  );
+  const verbs = [
+    'agent',
+    'run',
+    'move',
+    'sessions',
+    'workloads',
+    'nodes',
+    'preflight',
+    'holds',
+    'hold',
+    'await',
+    'stop',
+  ].map((verb) => `holdfast ${verb}`);
   for (const line of [...Object.keys(commands), ...verbs, 'holdfast ps']) {
     const help = await runLine(`${line} --help`);
     t.match(help, { code: 0, stderr: '' });
