@@ -6,15 +6,17 @@ import { loadOf } from './fleet/load.js';
 import { checkCriu } from './movers/criu.js';
 import { type Node, workloadInfo } from './node.js';
 import {
+  abortMove,
   attachWorkload,
   detachWorkload,
   moveWorkload,
   preflightOf,
   recoverMoves,
+  resumeMove,
   runWorkload,
   stopWorkload,
 } from './source.js';
-import { targetHandlers } from './target.js';
+import { clearCopies, targetHandlers } from './target.js';
 import { machineIdentity } from './workload/process.js';
 
 /**
@@ -23,6 +25,7 @@ import { machineIdentity } from './workload/process.js';
  */
 export async function startAgent(node: Node): Promise<ControlServer> {
   const own = () => node.store.all().filter((workload) => workload.node === node.name);
+  await clearCopies(node);
   await recoverMoves(node);
   return serveControl(
     agentContract,
@@ -43,6 +46,8 @@ export async function startAgent(node: Node): Promise<ControlServer> {
       attach: ({ name }) => attachWorkload(node, name),
       preflight: (request) => preflightOf(node, request),
       move: (request, emit) => moveWorkload(node, request, emit),
+      abortMove: async ({ move, by }) => abortMove(node, move, by),
+      resumeMove: ({ move }, emit) => resumeMove(node, move, emit),
       ...targetHandlers(node),
     },
     { address: agentAddress(node.cluster, node.name), security: node.security },

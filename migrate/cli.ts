@@ -7,7 +7,7 @@ import { evacuate } from './commands/evacuate.js';
 import { hold, holds } from './commands/holds.js';
 import { keys } from './commands/keys.js';
 import { nodes, sessions, workloads } from './commands/lists.js';
-import { move } from './commands/move.js';
+import { move, resumeMove } from './commands/move.js';
 import { preflight } from './commands/preflight.js';
 import { proxy } from './commands/proxy.js';
 import { run } from './commands/run.js';
@@ -47,6 +47,7 @@ await runPrograms(
     run,
     preflight,
     move,
+    'resume-move': resumeMove,
     evacuate,
     sessions,
     workloads,

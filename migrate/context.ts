@@ -1,16 +1,19 @@
 import type { SessionRow, WorkloadRow } from '../proxy/control/contract.js';
 import type { ControlClient } from '../shim/control/rpc-client.js';
 import type { Logger } from '../shim/program/log.js';
+import type { Abort } from './abort.js';
 import type { AgentVerbs, Bound } from './contract.js';
+import type { Before, Journal } from './journal.js';
+import type { Failure } from './plan.js';
 import type { Blackout } from './preflight/finding.js';
 import type { Monitor } from './preflight/monitor.js';
 import type { ProxyView } from './proxy.js';
-import type { MoverName } from './record.js';
+import type { MoveEvent, MoverName } from './record.js';
 import type { ShimView } from './shim.js';
 import type { ProcessIdentity, Store, StoredWorkload } from './workload/store.js';
 
-/** What the agent at the source gives the steps of one move. */
-export interface MoveContext {
+/** Between which parts a move is made. */
+export interface MoveGround {
   readonly move: string;
   readonly mover: MoverName;
   /** Sessions whose state is unknown do not stand in the way. */
@@ -27,13 +30,32 @@ export interface MoveContext {
   /** Who reads the limits of the database, where somebody may. */
   readonly monitor: Monitor | undefined;
   readonly log: Logger;
+}
+
+/** What the agent at the source gives the steps of one move. */
+export interface MoveContext extends MoveGround {
+  /** The longest the application may wait before the target has bound, from the detach on. */
+  readonly maxBlackoutMs: number | undefined;
+  readonly journal: Journal;
+  /** Steps that can be broken off without harm listen to it. */
+  readonly abort: Abort;
+  /** How far a step is, for people who watch. */
+  readonly progress: (event: Omit<MoveEvent & { kind: 'progress' }, 'kind'>) => void;
   /** What the steps find out for those after them. */
   readonly found: {
     agent?: ControlClient<AgentVerbs>;
-    before?: { readonly row: WorkloadRow; readonly sessions: readonly SessionRow[]; readonly shimPid: number };
+    before?: Before;
+    /** The target may have bound: only whoever the proxy takes next may let the application run. */
+    targetMayOwn?: boolean;
+    /** The source has been stopped, and not been let go again. */
+    sourceStopped?: boolean;
+    /** What went wrong on a way that succeeded all the same. */
+    warnings: Failure[];
     blackout?: Blackout | undefined;
     copy?: ProcessIdentity;
     bound?: Bound;
+    /** When the application began to wait; monotonic clock. */
+    darkSinceMs?: number;
     after?: { readonly row: WorkloadRow | undefined; readonly sessions: readonly SessionRow[] };
   };
 }

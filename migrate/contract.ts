@@ -5,14 +5,12 @@ import { evacuateRequest, labels, nodeLoad } from './fleet/messages.js';
 import { commandWordsMax, environmentMax } from './limits.js';
 import { inspection, inspectRequest } from './preflight/facts.js';
 import { preflightReport } from './preflight/finding.js';
-import { moveEvent, moveRecord } from './record.js';
+import { asker, moveEvent, moveRecord, moverNames } from './record.js';
 
 const nothing = z.object({});
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'not a name');
 const addressValue = z.object({ host: z.string(), port: z.number().int().min(0).max(65_535) });
-const mover = z.enum(['criu', 'relink']);
-/** Who gives the command, for audit logs. */
-const asker = z.object({ user: z.string(), host: z.string() });
+const mover = z.enum(moverNames);
 const move = z.object({ move: name, workload: name, mover });
 const processIdentity = z.object({ pid: z.number(), startTicks: z.string() });
 const bound = z.object({
@@ -86,6 +84,8 @@ export const agentContract = defineContract('holdfast-agent', 1, {
       mover,
       /** Also with sessions of which nobody can say whether they are in a transaction. */
       allowUnknown: z.boolean().optional(),
+      /** Given up, and the source put back, when the application has waited longer than this before the target has bound. */
+      maxBlackoutMs: z.number().int().min(1).optional(),
       by: asker.optional(),
     }),
     reply: moveRecord,
@@ -95,6 +95,13 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   load: { ...agents, request: nothing, reply: nodeLoad },
   /** Moves all workloads of this node elsewhere; replies when it is done or has stopped. */
   evacuate: { ...agents, request: evacuateRequest, reply: evacuationRecord, event: evacuationEvent },
+  /** Asks that a move under way be taken back; replies at once whether that is still possible. */
+  abortMove: {
+    request: z.object({ move: name, by: asker }),
+    reply: z.object({ state: z.enum(['aborting', 'too-late', 'ended']) }),
+  },
+  /** Finishes or takes back a move of this node that was cut off; of one that has ended the record. */
+  resumeMove: { request: z.object({ move: name }), reply: moveRecord, event: moveEvent },
 
   // From the source's agent to the target's, in this order. Each can be repeated.
   /** What is there of all that a workload would need here? */
@@ -107,6 +114,12 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   park: { ...agents, request: move, reply: nothing },
   /** Kills what was restored. */
   abandon: { ...agents, request: move, reply: nothing },
+  /** What there is of a copy; running: its shim has bound and the application was let go. */
+  copy: {
+    ...agents,
+    request: move,
+    reply: z.object({ state: z.enum(['none', 'stopped', 'running']), process: processIdentity.optional() }),
+  },
 });
 
 export type AgentVerbs = (typeof agentContract)['verbs'];

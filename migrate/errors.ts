@@ -26,7 +26,15 @@ export type MoveErrorCode =
   | 'sessions-differ'
   | 'retire-failed'
   | 'put-back-failed'
-  | 'await-timeout';
+  | 'await-timeout'
+  | 'bind-unfinished'
+  | 'sessions-lost'
+  | 'journal-failed'
+  // Why one that could have gone on did not.
+  | 'aborted'
+  | 'blackout-exceeded'
+  | 'cut-off'
+  | 'owner-unknown';
 
 /** Errors of starting and moving workloads. The text says what happened; the record of a move says what became of the source. */
 export class MoveError extends CodedError<MoveErrorCode> {
@@ -38,6 +46,11 @@ export class MoveError extends CodedError<MoveErrorCode> {
   static from(code: MoveErrorCode, what: string, cause: unknown): MoveError {
     if (cause instanceof MoveError) return cause;
     return new MoveError(code, `${what}: ${errorText(cause)}`, { cause });
+  }
+
+  /** What the machine of a move keeps of an error, as one again. */
+  static ofFailure(failure: { readonly code: string; readonly message: string } | undefined): MoveError {
+    return new MoveError((failure?.code ?? 'aborted') as MoveErrorCode, failure?.message ?? 'it was taken back');
   }
 
   /** Of a part that gave no answer. One that is there and does not take us says so: starting it again would not help. */

@@ -5,6 +5,10 @@ export const startMsMax = 10_000;
 export const criuMsMax = 120_000;
 /** Time for the target to bind; after it the source is put back. */
 export const bindMsMax = 15_000;
+/** Time for a target to kill a copy that is not wanted; the source waits for it. */
+export const abandonMsMax = 5_000;
+/** A move that is stranded is taken up again by its agent after this. */
+export const strandedRetryMs = 5_000;
 /** Time that moves under way get when their agent is stopped; one that takes longer is taken up when it starts again. */
 export const movesMsMax = 8_000;
 /** Time for a workload to end after SIGTERM, before SIGKILL. */
@@ -16,6 +20,8 @@ export const commandWordsMax = 1_000;
 export const environmentMax = 1_000;
 /** Greatest ghost file (deleted, still open) that goes along with an image. */
 export const ghostBytesMax = 256 * 1_048_576;
+/** How often a step that takes long tells how far it is. */
+export const progressMs = 250;
 /** How often process states are looked at while waiting for one: the kernel does not announce them to strangers. */
 export const pollMs = 2;
 /** How often the proxy is asked whether a workload is back. */

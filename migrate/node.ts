@@ -1,5 +1,6 @@
 import type { Logger } from '../shim/program/log.js';
 import type { Security, SecuritySettings } from '../shim/program/security.js';
+import type { Abort } from './abort.js';
 import type { Cluster } from './cluster.js';
 import type { WorkloadInfo } from './contract.js';
 import { MoveError } from './errors.js';
@@ -27,6 +28,8 @@ export interface Node {
   readonly busy: Set<string>;
   /** There while this node is being emptied; no further move begins after `interrupt`. */
   evacuation?: { interrupt(why: string): void };
+  /** How each move that is under way can be taken back, by its name. */
+  readonly moves: Map<string, Abort>;
 }
 
 /** @throws {MoveError} unknown-workload when there is none of this name here */

@@ -2,7 +2,22 @@ import { z } from 'zod';
 import { phaseNames } from './plan.js';
 
 const place = z.object({ node: z.string(), address: z.string() });
-const failure = z.object({ code: z.string(), message: z.string() });
+export const failure = z.object({ code: z.string(), message: z.string() });
+/** Who gives a command, for records and audit logs. */
+export const asker = z.object({ user: z.string(), host: z.string() });
+export const moverNames = ['criu', 'relink'] as const;
+
+/** What a session was before a move, as far as its record tells. */
+export const knownSession = z.object({
+  stream: z.number(),
+  user: z.string().optional(),
+  service: z.string().optional(),
+  sid: z.number().optional(),
+  serial: z.number().optional(),
+  transaction: z.string(),
+  callsInFlight: z.number(),
+});
+export type KnownSession = z.infer<typeof knownSession>;
 
 /** What the proxy knew of a session, before and after. */
 const sessionRecord = z.object({
@@ -21,14 +36,18 @@ const sessionRecord = z.object({
 export const moveRecord = z.object({
   move: z.string(),
   workload: z.string(),
-  mover: z.enum(['criu', 'relink']),
-  /** moved; put-back: the source runs on as before; stranded: the source could not be put back. */
+  mover: z.enum(moverNames),
+  /** moved; put-back: the source runs on as before; stranded: neither yet, `holdfast resume-move` goes on. */
   outcome: z.enum(['moved', 'put-back', 'stranded']),
   startedAt: z.string(),
+  endedAt: z.string(),
+  by: asker,
   from: place,
   to: place,
   phases: z.array(z.object({ phase: z.enum(phaseNames), ms: z.number() })),
-  /** The time in which the application got no answer: from detach to bind. */
+  /** The application that runs now, if it is certain. */
+  running: z.enum(['source', 'target', 'none']),
+  /** The time in which the application got no answer: from the detach until the target or, put back, the source has bound. */
   blackoutMs: z.object({
     total: z.number(),
     detach: z.number(),
@@ -44,6 +63,8 @@ export const moveRecord = z.object({
   sessions: z.array(sessionRecord),
   warnings: z.array(failure),
   error: failure.extend({ phase: z.enum(phaseNames), source: z.string() }).optional(),
+  /** How often it was taken up again after it had been cut off. */
+  resumes: z.number(),
 });
 
 export type MoveRecord = z.infer<typeof moveRecord>;
@@ -52,7 +73,24 @@ export type MoverName = MoveRecord['mover'];
 
 /** Sent while a move runs. */
 export const moveEvent = z.discriminatedUnion('kind', [
+  /** First of all: its name, and what it moves. */
+  z.object({
+    kind: z.literal('begin'),
+    move: z.string(),
+    workload: z.string(),
+    mover: z.enum(moverNames),
+    from: z.string(),
+    to: z.string(),
+  }),
   z.object({ kind: z.literal('phase'), phase: z.enum(phaseNames) }),
+  /** How far a phase is; without `total` nobody knows how much it will be. */
+  z.object({
+    kind: z.literal('progress'),
+    phase: z.enum(phaseNames),
+    done: z.number(),
+    total: z.number().optional(),
+    unit: z.enum(['bytes', 'sessions']),
+  }),
   z.object({ kind: z.literal('done'), phase: z.enum(phaseNames), ms: z.number() }),
   z.object({ kind: z.literal('failed'), phase: z.enum(phaseNames), ms: z.number(), error: failure }),
   z.object({ kind: z.literal('undo'), undo: z.string() }),
@@ -61,12 +99,15 @@ export type MoveEvent = z.infer<typeof moveEvent>;
 
 const dark = ['detach', 'freeze', 'transfer', 'restore', 'bind'] as const;
 
-/** Blackout by phase; phases that a mover does not have count 0. */
-export function blackoutOf(phases: MoveRecord['phases']): MoveRecord['blackoutMs'] {
+/**
+ * Blackout by phase; phases that a mover does not have count 0.
+ * @param totalMs as measured, where taking back or a pause between the phases belong to it
+ */
+export function blackoutOf(phases: MoveRecord['phases'], totalMs?: number): MoveRecord['blackoutMs'] {
   const ms = (name: string) => phases.find(({ phase }) => phase === name)?.ms ?? 0;
-  const total = roundMs(dark.reduce((sum, name) => sum + ms(name), 0));
+  const total = totalMs ?? dark.reduce((sum, name) => sum + ms(name), 0);
   return {
-    total,
+    total: roundMs(total),
     detach: ms('detach'),
     freeze: ms('freeze'),
     transfer: ms('transfer'),

@@ -3,21 +3,22 @@ import { dirname, join } from 'node:path';
 import type { Asker } from '../proxy/control/contract.js';
 import { connectControl } from '../shim/control/rpc-client.js';
 import { formatAddress } from '../shim/program/address.js';
+import { errorCode } from '../shim/program/errors.js';
 import { keyFileName } from '../shim/program/identity.js';
+import { Abort } from './abort.js';
 import { agentAddress } from './cluster.js';
-import type { MoveContext } from './context.js';
+import type { MoveContext, MoveGround } from './context.js';
 import { agentContract, type MoveRequest, type RunRequest, type WorkloadInfo } from './contract.js';
 import { MoveError } from './errors.js';
-import { workloadsMax } from './limits.js';
-import { runMove } from './move.js';
+import { type Begin, Journal, pastOf, readJournal } from './journal.js';
+import { strandedRetryMs, workloadsMax } from './limits.js';
+import { phasesOf, runMove } from './move.js';
 import { exclusively, type Node, ownWorkload, proxyOf, shimOf, workloadInfo } from './node.js';
+import { ownerNow } from './owner.js';
+import { resumePlan, type Step, startPlan } from './plan.js';
 import { examine } from './preflight/examine.js';
 import type { PreflightReport } from './preflight/finding.js';
 import type { MoveEvent, MoveRecord } from './record.js';
-import { attach } from './steps/detach.js';
-import { thaw } from './steps/freeze.js';
-import { abandon } from './steps/restore.js';
-import { release, retire } from './steps/retire.js';
 import { startTree, stopTree } from './workload/start.js';
 import { lifeOf, type StoredWorkload } from './workload/store.js';
 
@@ -81,18 +82,71 @@ export async function moveWorkload(
   agentAddress(node.cluster, request.to);
   if (request.to === node.name) throw new MoveError('same-node', `${request.name} is at ${node.name} already`);
   if (lifeOf(workload) === 'ended') throw new MoveError('workload-ended', `${request.name} has ended`);
-  return exclusively(node, request.name, async () => {
-    const context = contextOf(node, workload, request, newMoveName());
-    const record = await runMove(context, node.name, emit);
-    node.store.openMove(workload.name, record.move);
-    node.store.writeRecord(workload.name, record.move, record);
-    node.log.info(
-      { move: record.move, workload: record.workload, outcome: record.outcome, blackoutMs: record.blackoutMs },
-      'move ended',
-    );
-    await tellProxy(context, record, request.by ?? { user: 'unknown', host: node.name });
-    return record;
+  const { name, to, mover, allowUnknown = false, maxBlackoutMs, by = { user: 'unknown', host: node.name } } = request;
+  return exclusively(node, name, async () => {
+    if (workload.moving !== undefined) {
+      const { move: unfinished } = workload.moving;
+      throw new MoveError(
+        'move-in-progress',
+        `move ${unfinished} of ${request.name} has not ended: holdfast resume-move ${unfinished}`,
+      );
+    }
+    const move = newMoveName();
+    const directory = node.store.openMove(name, move);
+    const limit = maxBlackoutMs === undefined ? {} : { maxBlackoutMs };
+    const begin = {
+      kind: 'begin',
+      move,
+      workload: name,
+      mover,
+      from: node.name,
+      to,
+      allowUnknown,
+      ...limit,
+      by,
+    } as const;
+    const journal = new Journal(directory);
+    const moving = { ...workload, moving: { move, to } };
+    journal.write(begin);
+    await journal.flush();
+    node.store.write(moving);
+    const context = contextOf(node, moving, begin, journal, emit);
+    return conduct(node, context, startPlan(phasesOf[mover], performance.now()), directory, by, emit);
   });
+}
+
+/** Asks a move under way to be taken back. */
+export function abortMove(node: Node, move: string, by: Asker): { state: 'aborting' | 'too-late' | 'ended' } {
+  const abort = node.moves.get(move);
+  if (abort === undefined) return { state: 'ended' };
+  const reason = { code: 'aborted', message: `${by.user} of ${by.host} has taken it back` };
+  return { state: abort.request(reason) ? 'aborting' : 'too-late' };
+}
+
+/** Runs a plan to its end and keeps what is left of it. */
+async function conduct(
+  node: Node,
+  context: MoveContext,
+  first: Step,
+  directory: string,
+  by: Asker,
+  emit: (event: MoveEvent) => void,
+): Promise<MoveRecord> {
+  const { move, mover, workload, target, journal } = context;
+  node.moves.set(move, context.abort);
+  try {
+    emit({ kind: 'begin', move, workload: workload.name, mover, from: node.name, to: target.node });
+    const record = await runMove(context, first, emit, directory);
+    node.store.writeRecord(workload.name, move, record);
+    const { outcome, running, blackoutMs } = record;
+    node.log.info({ move, workload: workload.name, outcome, running, blackoutMs: blackoutMs.total }, 'move ended');
+    await tellProxy(context, record, by);
+    if (outcome === 'stranded') takeUpLater(node);
+    return record;
+  } finally {
+    node.moves.delete(move);
+    await journal.close();
+  }
 }
 
 /** The audit log is the proxy's. A move that it does not hear of is made all the same, and has its record here. */
@@ -135,7 +189,7 @@ export async function preflightOf(node: Node, request: MoveRequest): Promise<Pre
   const workload = ownWorkload(node, request.name);
   agentAddress(node.cluster, request.to);
   if (request.to === node.name) throw new MoveError('same-node', `${request.name} is at ${node.name} already`);
-  const { findings, blackout, sessions, agent } = await examine(contextOf(node, workload, request, newMoveName()));
+  const { findings, blackout, sessions, agent } = await examine(groundOf(node, workload, request, newMoveName()));
   await agent?.close();
   return {
     ...{ workload: workload.name, from: node.name, to: request.to, mover: request.mover },
@@ -154,74 +208,103 @@ function newMoveName(): string {
     .slice(0, 14)}-${randomBytes(3).toString('hex')}`;
 }
 
-function contextOf(
+function groundOf(
   node: Node,
   workload: StoredWorkload,
-  request: Omit<MoveRequest, 'name'>,
+  wanted: Pick<MoveRequest, 'to' | 'mover' | 'allowUnknown'>,
   move: string,
-): MoveContext {
-  const address = agentAddress(node.cluster, request.to);
+): MoveGround {
+  const address = agentAddress(node.cluster, wanted.to);
   const connect = () =>
-    connectControl(agentContract, { address, security: node.security, expect: { role: 'agent', name: request.to } });
+    connectControl(agentContract, { address, security: node.security, expect: { role: 'agent', name: wanted.to } });
   return {
     move,
-    mover: request.mover,
-    allowUnknown: request.allowUnknown ?? false,
+    mover: wanted.mover,
+    allowUnknown: wanted.allowUnknown ?? false,
     workload,
     node: node.name,
-    target: { node: request.to, connect },
+    target: { node: wanted.to, connect },
     store: node.store,
     shim: shimOf(node, workload.name),
     proxy: proxyOf(node),
     criu: node.criu,
     monitor: node.monitor,
     log: node.log,
-    found: {},
+  };
+}
+
+function contextOf(
+  node: Node,
+  workload: StoredWorkload,
+  begin: Omit<Begin, 'atMs'>,
+  journal: Journal,
+  emit: (event: MoveEvent) => void,
+): MoveContext {
+  return {
+    ...groundOf(node, workload, begin, begin.move),
+    maxBlackoutMs: begin.maxBlackoutMs,
+    journal,
+    abort: new Abort(),
+    progress: (event) => emit({ kind: 'progress', ...event }),
+    found: { warnings: [] },
   };
 }
 
 /**
- * After a crash in the middle of a move: when the proxy has seen a newer bind, the workload is the target's; otherwise the
- * source is put back. A copy that was left behind stopped can no longer bind once the source has.
+ * Goes on with the moves of this node that were cut off: what had reached its target is finished, everything else is taken back.
+ * What cannot be decided now, because the proxy or the target gives no answer, is tried again later.
  */
 export async function recoverMoves(node: Node): Promise<void> {
-  for (const workload of node.store.all()) {
-    const { moving } = workload;
-    if (workload.node !== node.name || moving === undefined) continue;
-    await exclusively(node, workload.name, () => recover(node, workload, moving)).catch((err: unknown) => {
-      node.log.error(
-        { err, workload: workload.name, move: moving.move },
-        'a move that was cut off could not be cleared up',
-      );
-    });
-  }
+  const cutOff = node.store.all().filter(({ node: at, moving }) => at === node.name && moving !== undefined);
+  await Promise.all(
+    cutOff.map(async ({ name, moving }) => {
+      const move = moving?.move ?? '';
+      await resumeMove(node, move, () => undefined).catch((err: unknown) => {
+        if (errorCode(err) === 'move-in-progress') return;
+        node.log.error({ err, workload: name, move }, 'a move that was cut off could not be cleared up');
+        takeUpLater(node);
+      });
+    }),
+  );
 }
 
-async function recover(
-  node: Node,
-  workload: StoredWorkload,
-  moving: NonNullable<StoredWorkload['moving']>,
-): Promise<void> {
-  const context = contextOf(node, workload, moving, moving.move);
-  const now = await context.proxy.workload({ name: workload.name, instance: moving.instance });
-  const copy = node.store.readCopy(workload.name, moving.move);
-  if (
-    now !== undefined &&
-    now.epoch > moving.epoch &&
-    now.state === 'bound' &&
-    (moving.mover === 'relink' || copy !== undefined)
-  ) {
-    if (copy !== undefined) context.found.copy = copy;
-    await retire(context);
-    node.log.warn({ workload: workload.name, to: moving.to }, 'a move that was cut off had reached its target');
-    return;
+function takeUpLater(node: Node): void {
+  setTimeout(() => void recoverMoves(node), strandedRetryMs).unref();
+}
+
+/**
+ * Finishes or takes back a move that was cut off or is stranded. One that has ended stays as it is.
+ * @throws {MoveError} unknown-move, move-in-progress; owner-unknown when nobody can say now whose the sessions are
+ */
+export async function resumeMove(node: Node, move: string, emit: (event: MoveEvent) => void): Promise<MoveRecord> {
+  const own = (each: StoredWorkload) => each.node === node.name && each.moving?.move === move;
+  const workload = node.store.all().find(own);
+  if (workload === undefined) {
+    const owner = node.store.all().find(({ name }) => node.store.hasMove(name, move));
+    const record = owner && node.store.readRecord(owner.name, move);
+    if (record === undefined) throw new MoveError('unknown-move', `${node.name} knows no move ${move}`);
+    return record;
   }
-  const agent = await context.target.connect().catch(() => undefined);
-  if (agent !== undefined) context.found.agent = agent;
-  await abandon(context);
-  await agent?.close();
-  await thaw(context);
-  await attach(context);
-  await release(context);
-  node.log.warn({ workload: workload.name }, 'a move that was cut off was taken back');
+  return exclusively(node, workload.name, async () => {
+    const directory = node.store.openMove(workload.name, move);
+    const past = pastOf(readJournal(directory));
+    if (past === undefined) throw new MoveError('unknown-move', `there is no journal of move ${move}`);
+    const journal = new Journal(directory);
+    const context = contextOf(node, workload, past.begin, journal, emit);
+    try {
+      const { owner, copy } = await ownerNow(context, past);
+      if (past.before !== undefined) context.found.before = past.before;
+      if (copy !== undefined) context.found.copy = copy;
+      context.found.targetMayOwn = past.bindBegun;
+      context.found.sourceStopped = lifeOf(workload) === 'frozen';
+      const error = past.error ?? { code: 'cut-off', message: 'the agent of the source ended in mid-move' };
+      const phase = past.phase ?? 'preflight';
+      journal.write({ kind: 'resume', owner });
+      node.log.warn({ workload: workload.name, move, phase, owner }, 'a move that was cut off goes on');
+      const first = resumePlan(phasesOf[past.begin.mover], phase, owner, error, performance.now());
+      return await conduct(node, context, first, directory, past.begin.by, emit);
+    } finally {
+      await journal.close();
+    }
+  });
 }

@@ -2,30 +2,39 @@ import type { Handlers } from '../shim/control/rpc-server.js';
 import { agentAddress } from './cluster.js';
 import type { AgentVerbs, Bound } from './contract.js';
 import { MoveError } from './errors.js';
-import { restore } from './movers/criu.js';
+import { restore, restored as restoredIn } from './movers/criu.js';
 import { type Node, shimOf } from './node.js';
 import { inspectTarget } from './preflight/target.js';
-import { outerPid, processTree, signal } from './workload/process.js';
+import { isAlive, outerPid, processState, processTree, sameNetwork, signal } from './workload/process.js';
 import { killTree } from './workload/start.js';
+import type { Copy } from './workload/store.js';
 
 interface MoveNames {
   readonly move: string;
   readonly workload: string;
 }
 
-type TargetVerbs = Pick<AgentVerbs, 'inspect' | 'restore' | 'bind' | 'park' | 'abandon'>;
+type TargetVerbs = Pick<AgentVerbs, 'inspect' | 'restore' | 'bind' | 'park' | 'abandon' | 'copy'>;
 
 /**
- * What an agent does for the agent of the source. It keeps nothing in memory between these calls: the shared directory says
- * what there is, so a call can be repeated, and an agent that was restarted goes on.
+ * What an agent does for the agent of the source. It keeps nothing in memory between these calls but what it is just restoring:
+ * the shared directory says what there is, so a call can be repeated, and an agent that was restarted goes on.
  */
 export function targetHandlers(node: Node): Handlers<TargetVerbs> {
+  const restoring = new Map<string, { readonly stop: AbortController; readonly done: Promise<unknown> }>();
   return {
     inspect: (request) => inspectTarget(node, request),
-    restore: async (names) => {
-      const copy = await restore(node.criu, node.store.moveDirectory(names.workload, names.move));
-      node.store.writeCopy(names.workload, names.move, copy);
-      return copy;
+    restore: async ({ workload, move }) => {
+      const stop = new AbortController();
+      const made = restore(node.criu, node.store.moveDirectory(workload, move), stop.signal);
+      restoring.set(move, { stop, done: made.catch(() => undefined) });
+      try {
+        const copy = await made;
+        node.store.writeCopy(workload, move, { ...copy, isReleased: false });
+        return copy;
+      } finally {
+        restoring.delete(move);
+      }
     },
     bind: async (request) =>
       request.mover === 'relink' ? rebind(node, request) : bindCopy(node, request, request.shimPid),
@@ -33,25 +42,59 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
       await shimOf(node, workload).detach();
       return {};
     },
-    abandon: async (names) => {
-      const copy = node.store.readCopy(names.workload, names.move);
+    abandon: async ({ workload, move }) => {
+      const underWay = restoring.get(move);
+      underWay?.stop.abort();
+      await underWay?.done;
+      const copy = findCopy(node, workload, move);
       if (copy !== undefined) await killTree({ ...copy, isolated: true });
       return {};
+    },
+    copy: async ({ workload, move }) => {
+      const copy = findCopy(node, workload, move);
+      if (copy === undefined || !isAlive(copy.pid, copy.startTicks)) return { state: 'none' };
+      const { pid, startTicks, isReleased } = copy;
+      return { state: isReleased ? 'running' : 'stopped', process: { pid, startTicks } };
     },
   };
 }
 
 /** First the shim alone. Only when the sessions are its own does the application run. */
 async function bindCopy(node: Node, names: MoveNames, shimPid: number): Promise<Bound> {
-  const copy = node.store.readCopy(names.workload, names.move);
+  const copy = findCopy(node, names.workload, names.move);
   if (copy === undefined) throw new MoveError('unknown-move', `${node.name} has restored nothing for ${names.move}`);
   const tree = processTree(copy.pid, true);
   const shim = outerPid(tree, shimPid);
   if (shim === undefined) throw new MoveError('restore-failed', `there is no shim in the copy of ${names.workload}`);
   signal([shim], 'SIGCONT');
   const { epoch, streams, replayedBytes } = await shimOf(node, names.workload).attach();
+  node.store.writeCopy(names.workload, names.move, { ...copy, isReleased: true });
   signal(tree, 'SIGCONT');
   return { epoch, streams, replayedBytes };
+}
+
+/** Also one whose agent died before it could write down that CRIU was done. */
+function findCopy(node: Node, workload: string, move: string): Copy | undefined {
+  const written = node.store.readCopy(workload, move);
+  if (written !== undefined) return written;
+  const restored = restoredIn(node.store.moveDirectory(workload, move));
+  return restored === undefined ? undefined : { ...restored, isReleased: false };
+}
+
+/**
+ * Copies that a dead agent of this node has left behind stopped, of moves that were taken back since.
+ */
+export async function clearCopies(node: Node): Promise<void> {
+  for (const workload of node.store.all()) {
+    for (const move of node.store.moves(workload.name)) {
+      const copy = findCopy(node, workload.name, move);
+      const isWanted = workload.moving?.move === move || copy?.pid === workload.pid;
+      if (copy === undefined || copy.isReleased || isWanted || !isAlive(copy.pid, copy.startTicks)) continue;
+      if (!sameNetwork(copy.pid) || processState(copy.pid)?.state !== 'T') continue;
+      await killTree({ ...copy, isolated: true });
+      node.log.warn({ workload: workload.name, move, pid: copy.pid }, 'a copy that was left behind was ended');
+    }
+  }
 }
 
 async function rebind(node: Node, { workload }: MoveNames): Promise<Bound> {

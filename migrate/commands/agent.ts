@@ -51,6 +51,7 @@ export const agent = defineCommand({
       ...(settings.monitorFile === undefined ? {} : { monitor: loadMonitor(settings.monitorFile) }),
       log,
       busy,
+      moves: new Map(),
     };
     const server = await startAgent(node);
     onStop('control', () => server.close());

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { errorText } from '../../shim/program/errors.js';
 import { MoveError, type MoveErrorCode } from '../errors.js';
 import { criuMsMax, ghostBytesMax, stopMsMax } from '../limits.js';
-import { processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
+import { descendants, processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
 import { killTree } from '../workload/start.js';
 import type { ProcessIdentity } from '../workload/store.js';
 import { markQueuesSent } from './tcp-image.js';
@@ -50,6 +50,16 @@ export async function dump(criu: string, pid: number, moveDirectory: string): Pr
   markQueuesSent(image);
 }
 
+/** Bytes of an image, also of one that is just being written. */
+export function imageBytes(moveDirectory: string): number {
+  const image = join(moveDirectory, 'image');
+  if (!existsSync(image)) return 0;
+  return readdirSync(image).reduce(
+    (sum, name) => sum + (statSync(join(image, name), { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
+}
+
 async function stopAll(init: number): Promise<void> {
   // Again and again: a process may have forked before its own signal arrived.
   const stopped = () => {
@@ -62,41 +72,58 @@ async function stopAll(init: number): Promise<void> {
 }
 
 /**
- * Makes the tree from the image. When that fails nothing of it is left.
+ * Makes the tree from the image. When that fails, or is stopped half-way, nothing of it is left.
  * @returns the id of its first process
  * @throws {MoveError} restore-failed
  */
-export async function restore(criu: string, moveDirectory: string): Promise<ProcessIdentity> {
-  const pidFile = join(moveDirectory, 'restored.pid');
+export async function restore(criu: string, moveDirectory: string, stop?: AbortSignal): Promise<ProcessIdentity> {
+  const pidFile = pidFileIn(moveDirectory);
   const log = join(moveDirectory, 'restore.log');
   rmSync(pidFile, { force: true });
   const image = join(moveDirectory, 'image');
   const args = ['restore', '--images-dir', image, '--log-file', log, '--restore-detached', '--pidfile', pidFile];
   try {
-    await perform(criu, [...args, ...common], log, 'restore-failed');
+    await perform(criu, [...args, ...common], log, 'restore-failed', stop);
   } catch (error) {
-    const half = restored(pidFile);
+    const half = restored(moveDirectory);
     if (half !== undefined) await killTree({ ...half, isolated: true });
     throw error;
   }
-  const copy = restored(pidFile);
+  const copy = restored(moveDirectory);
   if (copy === undefined)
     throw new MoveError('restore-failed', `CRIU said it was done, and there is no process (${log})`);
   return copy;
 }
 
-function restored(pidFile: string): ProcessIdentity | undefined {
-  const pid = Number(readOrNothing(pidFile) ?? Number.NaN);
+/** The first process of what CRIU has restored, while it lives. */
+export function restored(moveDirectory: string): ProcessIdentity | undefined {
+  const pid = Number(readOrNothing(pidFileIn(moveDirectory)) ?? Number.NaN);
   const startTicks = processState(pid)?.startTicks;
   return startTicks === undefined ? undefined : { pid, startTicks };
 }
 
-async function perform(criu: string, args: readonly string[], log: string, code: MoveErrorCode): Promise<void> {
+function pidFileIn(moveDirectory: string): string {
+  return join(moveDirectory, 'restored.pid');
+}
+
+/** @param stop kills CRIU and what it has made so far; never for a dump: half-way its tree is not as it was */
+async function perform(
+  criu: string,
+  args: readonly string[],
+  log: string,
+  code: MoveErrorCode,
+  stop?: AbortSignal,
+): Promise<void> {
+  const running = run(criu, args, { timeout: criuMsMax, cwd: '/' });
+  const kill = () => signal(descendants(running.child.pid ?? 0), 'SIGKILL');
+  stop?.addEventListener('abort', kill);
   try {
-    await run(criu, args, { timeout: criuMsMax, cwd: '/' });
+    await running;
   } catch (cause) {
     const reason = lastErrors(readOrNothing(log) ?? '') || exitText(cause);
     throw new MoveError(code, `${reason} (${log})`, { cause });
+  } finally {
+    stop?.removeEventListener('abort', kill);
   }
 }
 

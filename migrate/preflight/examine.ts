@@ -4,7 +4,7 @@ import type { ControlClient } from '../../shim/control/rpc-client.js';
 import { defined } from '../../shim/program/defined.js';
 import { errorCode, errorText } from '../../shim/program/errors.js';
 import { programVersion } from '../../shim/program/version.js';
-import type { MoveContext } from '../context.js';
+import type { MoveGround } from '../context.js';
 import type { AgentVerbs } from '../contract.js';
 import { MoveError } from '../errors.js';
 import { criuMsMax, recordsReadMax } from '../limits.js';
@@ -36,7 +36,7 @@ export interface Examination {
  * answer is a finding, and the others are asked all the same.
  * @throws what is no reason against a move, such as a fault of ours
  */
-export async function examine(context: MoveContext): Promise<Examination> {
+export async function examine(context: MoveGround): Promise<Examination> {
   const life = lifeOf(context.workload);
   if (life !== 'running') {
     const findings = [blocks('workload-ended', 'workload', `${context.workload.name} is ${life}`)];
@@ -68,7 +68,7 @@ interface Known {
   readonly sessions: readonly SessionRow[];
 }
 
-async function askProxy({ proxy, workload }: MoveContext, status: ShimStatus): Promise<Known> {
+async function askProxy({ proxy, workload }: MoveGround, status: ShimStatus): Promise<Known> {
   const life = { name: workload.name, instance: status.instance };
   const { version, workloads } = await proxy.list();
   const row = workloads.find(({ name, instance }) => name === life.name && instance === life.instance);
@@ -91,7 +91,7 @@ async function answer<T>(
   }
 }
 
-function judgeLink({ workload, allowUnknown }: MoveContext, status: ShimStatus, { row, sessions }: Known): Finding[] {
+function judgeLink({ workload, allowUnknown }: MoveGround, status: ShimStatus, { row, sessions }: Known): Finding[] {
   if (status.state !== 'bound' || row?.state !== 'bound') {
     const why = status.reason ?? row?.why ?? '';
     const found = `the shim of ${workload.name} is ${status.state}, not bound ${why}`.trim();
@@ -112,7 +112,7 @@ function unknownText({ sid, serial, driver, stream, reason, detail }: SessionRow
   return `whether ${who}${whose} is in a transaction is not known: ${reason}, ${detail}; --allow-unknown moves it all the same`;
 }
 
-async function connect({ target }: MoveContext): Promise<ControlClient<AgentVerbs>> {
+async function connect({ target }: MoveGround): Promise<ControlClient<AgentVerbs>> {
   try {
     return await target.connect();
   } catch (cause) {
@@ -121,7 +121,7 @@ async function connect({ target }: MoveContext): Promise<ControlClient<AgentVerb
 }
 
 async function inspect(
-  { workload, target }: MoveContext,
+  { workload, target }: MoveGround,
   agent: ControlClient<AgentVerbs>,
   tree: TreeFacts | undefined,
 ): Promise<Inspection> {
@@ -148,7 +148,7 @@ export function fromTarget(cause: unknown, node: string): MoveError {
   return cause as MoveError;
 }
 
-async function judgeTarget(context: MoveContext, found: Inspection, tree: TreeFacts | undefined): Promise<Finding[]> {
+async function judgeTarget(context: MoveGround, found: Inspection, tree: TreeFacts | undefined): Promise<Finding[]> {
   const { node } = context.target;
   const findings: Finding[] = [];
   if (!found.sharesState) {
@@ -165,7 +165,7 @@ async function judgeTarget(context: MoveContext, found: Inspection, tree: TreeFa
 }
 
 function judgeSource(
-  { workload, node, target }: MoveContext,
+  { workload, node, target }: MoveGround,
   source: HostFacts,
   found: Inspection | undefined,
   tree: TreeFacts,
@@ -179,7 +179,7 @@ function judgeSource(
 }
 
 function versionsOf(
-  { node, target }: MoveContext,
+  { node, target }: MoveGround,
   shim: ShimStatus,
   proxy: Known | undefined,
   found: Inspection | undefined,
@@ -192,7 +192,7 @@ function versionsOf(
   return { [`agent of ${node}`]: programVersion(), ...others };
 }
 
-function foretell({ mover, store }: MoveContext, tree: TreeFacts | undefined): Blackout | undefined {
+function foretell({ mover, store }: MoveGround, tree: TreeFacts | undefined): Blackout | undefined {
   if (tree === undefined && mover !== 'relink') return undefined;
   return predictBlackout(mover, tree?.memoryBytes ?? 0, store.lastRecords(recordsReadMax));
 }
@@ -206,7 +206,7 @@ function judgeBudget(row: WorkloadRow | undefined, blackout: Blackout | undefine
 }
 
 async function askDatabase(
-  { monitor }: MoveContext,
+  { monitor }: MoveGround,
   known: Known | undefined,
   blackout: Blackout | undefined,
 ): Promise<Finding[]> {

@@ -1,21 +1,52 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import type { MoveContext } from '../context.js';
-import { dump } from '../movers/criu.js';
-import { processTree, signal } from '../workload/process.js';
+import { progressMs } from '../limits.js';
+import { dump, imageBytes } from '../movers/criu.js';
+import { outerPid, processState, processTree, residentBytes, signal } from '../workload/process.js';
 
 /** Stops the tree and writes its image. */
 export async function freeze(context: MoveContext): Promise<void> {
-  const { store, workload, move, criu } = context;
-  await dump(criu, workload.pid, store.openMove(workload.name, move));
+  const { store, workload, move, criu, found } = context;
+  found.sourceStopped = true;
+  const directory = store.openMove(workload.name, move);
+  const stopWatching = watchImage(context, directory);
+  await dump(criu, workload.pid, directory).finally(stopWatching);
   setSocketAside(context);
 }
 
-/** Undo: the source goes on at the instruction where it was stopped. */
+/** Tells how large the image is by now; it will be about as large as the memory in use. */
+function watchImage({ workload, progress }: MoveContext, directory: string): () => void {
+  const total = processTree(workload.pid, workload.isolated).reduce((sum, pid) => sum + residentBytes(pid), 0);
+  const timer = setInterval(() => {
+    progress({ phase: 'freeze', done: imageBytes(directory), total, unit: 'bytes' });
+  }, progressMs);
+  return () => clearInterval(timer);
+}
+
+/**
+ * Undo: the source goes on at the instruction where it was stopped. Only its shim does when the target may have bound: the
+ * application follows when the proxy has taken the source.
+ */
 export async function thaw(context: MoveContext): Promise<void> {
-  const { workload } = context;
+  const { workload, found } = context;
   const socket = context.store.controlSocket(workload.name);
-  if (existsSync(spareName(socket))) renameSync(spareName(socket), socket);
+  if (existsSync(spareName(socket))) {
+    if (existsSync(socket)) renameSync(socket, copyName(socket));
+    renameSync(spareName(socket), socket);
+  }
+  const shim = found.targetMayOwn ? shimProcess(context) : undefined;
+  if (shim !== undefined) signal([shim], 'SIGCONT');
+  if (found.targetMayOwn) return;
   signal(processTree(workload.pid, workload.isolated), 'SIGCONT');
+  found.sourceStopped = false;
+}
+
+/** The shim of the source, where it still lives. */
+export function shimProcess({ workload, found }: MoveContext): number | undefined {
+  const inner = found.before?.shimPid;
+  if (inner === undefined) return undefined;
+  const alive = processTree(workload.pid, workload.isolated).filter((pid) => processState(pid)?.state !== 'Z');
+  return outerPid(alive, inner);
 }
 
 /**
@@ -27,8 +58,22 @@ function setSocketAside({ store, workload }: MoveContext): void {
   renameSync(socket, spareName(socket));
 }
 
-export function dropSpareSocket(socket: string): void {
+/** Takes the renaming of `thaw` back: the copy lives on. */
+export function returnSocket({ store, workload }: MoveContext): void {
+  const socket = store.controlSocket(workload.name);
+  if (!existsSync(copyName(socket))) return;
+  renameSync(socket, spareName(socket));
+  renameSync(copyName(socket), socket);
+}
+
+/** What is left of the one that does not live on. */
+export function dropOtherSocket(socket: string): void {
   rmSync(spareName(socket), { force: true });
+  rmSync(copyName(socket), { force: true });
+}
+
+function copyName(socket: string): string {
+  return `${socket}.copy`;
 }
 
 function spareName(socket: string): string {

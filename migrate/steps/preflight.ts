@@ -5,8 +5,7 @@ import { isFindingCode } from '../preflight/finding.js';
 
 /** Finds every reason against the move that can be found while the application still runs. */
 export async function preflight(context: MoveContext): Promise<void> {
-  const { workload, mover, target, move, store, log, found } = context;
-  store.openMove(workload.name, move);
+  const { workload, target, move, log, found } = context;
   const { findings, blackout, sessions, row, shimPid, agent } = await examine(context);
   found.blackout = blackout;
   if (agent !== undefined) found.agent = agent;
@@ -19,7 +18,5 @@ export async function preflight(context: MoveContext): Promise<void> {
   if (row === undefined || agent === undefined)
     throw new Error('nothing blocks, and not all that a move needs is known');
   for (const { code, found: text } of findings) log.warn({ code, move, workload: workload.name }, text);
-  const { instance, epoch } = row;
-  store.write({ ...workload, moving: { move, to: target.node, mover, instance, epoch } });
   log.info({ workload: workload.name, to: target.node, sessions: sessions.length }, 'ready to move');
 }

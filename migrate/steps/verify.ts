@@ -1,7 +1,7 @@
 import type { SessionRow } from '../../proxy/control/contract.js';
 import { type MoveContext, need } from '../context.js';
 import { MoveError } from '../errors.js';
-import type { SessionRecord } from '../record.js';
+import type { KnownSession, SessionRecord } from '../record.js';
 
 /** Asks the proxy whether every session is the one it was. What differs is reported: the target owns them already. */
 export async function verify(context: MoveContext): Promise<void> {
@@ -20,7 +20,7 @@ export async function verify(context: MoveContext): Promise<void> {
 }
 
 /** Sessions by stream, as they were before; those opened since are no part of the move. */
-export function compareSessions(before: readonly SessionRow[], after: readonly SessionRow[]): SessionRecord[] {
+export function compareSessions(before: readonly KnownSession[], after: readonly SessionRow[]): SessionRecord[] {
   return before.map((was) => {
     const is = after.find(({ stream }) => stream === was.stream);
     return {

@@ -35,12 +35,31 @@ export function processTree(init: number, isolated: boolean): readonly number[] 
     .filter(belongs);
 }
 
-function namespaceOf(pid: number): string | undefined {
+/** Whether a process is on this host's network: agents of several nodes may share a machine. */
+export function sameNetwork(pid: number): boolean {
+  const own = namespaceOf(process.pid, 'net');
+  return own !== undefined && namespaceOf(pid, 'net') === own;
+}
+
+/** A process and all that it has started, as far as they are still its own. */
+export function descendants(pid: number): readonly number[] {
+  const children =
+    readOrNothing(`/proc/${pid}/task/${pid}/children`)?.trim().split(/\s+/).filter(Boolean).map(Number) ?? [];
+  return [pid, ...children.flatMap(descendants)];
+}
+
+function namespaceOf(pid: number, kind: 'pid' | 'net' = 'pid'): string | undefined {
   try {
-    return readlinkSync(`/proc/${pid}/ns/pid`);
+    return readlinkSync(`/proc/${pid}/ns/${kind}`);
   } catch {
     return undefined;
   }
+}
+
+/** Memory that a process has in use; shared pages count for each. */
+export function residentBytes(pid: number): number {
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readOrNothing(`/proc/${pid}/status`) ?? '')?.[1];
+  return Number(kibibytes ?? 0) * 1_024;
 }
 
 /** The member of a tree that has this id in the tree's own namespace. */

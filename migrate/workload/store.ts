@@ -1,5 +1,17 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { loadYaml } from '../../shim/program/config.js';
 import { type MoveRecord, moveRecord } from '../record.js';
@@ -16,20 +28,18 @@ const stored = z.object({
   command: z.array(z.string()),
   startedAt: z.string(),
   labels: z.record(z.string(), z.string()).optional(),
-  /** A move that has begun and has not ended; which life of the shim it moves, and the epoch it began with. */
-  moving: z
-    .object({
-      move: z.string(),
-      to: z.string(),
-      mover: z.enum(['criu', 'relink']),
-      instance: z.string(),
-      epoch: z.number(),
-    })
-    .optional(),
+  /** A move that has begun and has not ended; its journal says how far it is. */
+  moving: z.object({ move: z.string(), to: z.string() }).optional(),
 });
 
 const processIdentity = z.object({ pid: z.number(), startTicks: z.string() });
 export type ProcessIdentity = z.infer<typeof processIdentity>;
+
+const copy = processIdentity.extend({
+  /** Its shim has bound, and the application was let go, or is about to be. */
+  isReleased: z.boolean(),
+});
+export type Copy = z.infer<typeof copy>;
 
 export type StoredWorkload = z.infer<typeof stored>;
 
@@ -99,17 +109,22 @@ export class Store {
     return directory;
   }
 
+  /** Those that there is a directory of, oldest first. */
+  moves(name: string): readonly string[] {
+    return [...names(join(this.directory(name), 'moves'))].sort();
+  }
+
   hasMove(name: string, move: string): boolean {
     return existsSync(this.moveDirectory(name, move));
   }
 
   /** What the target made from the image. */
-  readCopy(name: string, move: string): ProcessIdentity | undefined {
+  readCopy(name: string, move: string): Copy | undefined {
     const file = join(this.moveDirectory(name, move), 'copy.json');
-    return readOrNothing(file) === undefined ? undefined : loadYaml(file, processIdentity);
+    return readOrNothing(file) === undefined ? undefined : loadYaml(file, copy);
   }
 
-  writeCopy(name: string, move: string, copy: ProcessIdentity): void {
+  writeCopy(name: string, move: string, copy: Copy): void {
     this.#replace(join(this.moveDirectory(name, move), 'copy.json'), JSON.stringify(copy));
   }
 
@@ -138,9 +153,7 @@ export class Store {
 
   /** What is left of the last moves of all workloads, oldest first. What cannot be read, or is of another version, is left out. */
   lastRecords(most: number): readonly MoveRecord[] {
-    const moves = names(this.#root).flatMap((name) =>
-      names(join(this.directory(name), 'moves')).map((move) => ({ name, move })),
-    );
+    const moves = names(this.#root).flatMap((name) => this.moves(name).map((move) => ({ name, move })));
     // Names of moves begin with their time.
     moves.sort((one, other) => one.move.localeCompare(other.move));
     return moves.slice(-most).flatMap(({ name, move }) => {
@@ -150,10 +163,23 @@ export class Store {
     });
   }
 
-  #replace(file: string, content: string): void {
-    writeFileSync(`${file}.new`, content, { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+  readRecord(name: string, move: string): MoveRecord | undefined {
+    const file = join(this.moveDirectory(name, move), 'record.json');
+    return readOrNothing(file) === undefined ? undefined : loadYaml(file, moveRecord);
   }
+
+  #replace(file: string, content: string): void {
+    writeFileSync(`${file}.new`, content, { mode: 0o600, flush: true });
+    renameSync(`${file}.new`, file);
+    syncDirectory(dirname(file));
+  }
+}
+
+/** A new name outlives the host only when its directory is written too. */
+export function syncDirectory(directory: string): void {
+  const opened = openSync(directory, 'r');
+  fsyncSync(opened);
+  closeSync(opened);
 }
 
 function names(directory: string): readonly string[] {

@@ -33,6 +33,8 @@ export interface CallOptions<Event> {
 }
 
 export interface ControlClient<V extends Verbs> {
+  /** Whether calls can still be made. */
+  readonly isOpen: boolean;
   /** @throws {ControlError} timeout, closed, bad-reply, or what the handler threw at the other end */
   call<Name extends keyof V & string>(
     verb: Name,
@@ -55,6 +57,9 @@ export async function connectControl<V extends Verbs>(
   const connection = new ClientConnection(contract, target);
   await connection.open(options.timeoutMs ?? limits.connectMsMax);
   return {
+    get isOpen() {
+      return connection.isOpen;
+    },
     call: (verb, request, callOptions) =>
       connection.call(verb, request, callOptions as CallOptions<unknown>) as Promise<ReplyOf<V[typeof verb]>>,
     close: () => connection.close(),
@@ -135,6 +140,10 @@ class ClientConnection {
       clearTimeout(timer);
       this.#welcome = undefined;
     }
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
   }
 
   call(verb: string, body: unknown, options: CallOptions<unknown> = {}): Promise<unknown> {

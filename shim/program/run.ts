@@ -28,6 +28,8 @@ export interface Run<Options extends OptionSet> {
   readonly log: Logger;
   /** Called when the program ends, however it ends; the last one registered comes first. */
   onStop(what: string, stop: () => unknown): void;
+  /** From now on SIGINT (Ctrl-C) calls this in place of ending the program. */
+  onInterrupt(interrupted: () => void): void;
   /** Resolves when SIGTERM or SIGINT asks for a stop. Makes the program a service: being stopped is then success. */
   serve(): Promise<void>;
 }
@@ -186,13 +188,14 @@ async function perform<Options extends OptionSet>(
     isJson ||= 'json' in settings && settings.json === true;
     const log = makeLogger(programName.replaceAll(' ', '-'), settings);
     life = new Life(log, stops);
-    const { serve } = life;
+    const { serve, onInterrupt } = life;
     const exitCode = await spec.main({
       settings,
       args,
       log,
       onStop: (what, stop) => stops.push({ what, stop }),
       serve,
+      onInterrupt,
     });
     await life.end(exitCode ?? 0);
   } catch (thrown) {
@@ -225,6 +228,7 @@ class Life {
   readonly #stops: { what: string; stop: () => unknown }[];
   #ending = false;
   #askStop: (() => void) | undefined;
+  #interrupted: (() => void) | undefined;
 
   constructor(log: Logger, stops: { what: string; stop: () => unknown }[]) {
     this.#log = log;
@@ -242,6 +246,10 @@ class Life {
         this.#log.info({ signal: 'SIGHUP' }, 'goes on; certificates are read before every connection'),
       );
     });
+
+  readonly onInterrupt = (interrupted: () => void): void => {
+    this.#interrupted = interrupted;
+  };
 
   /** Runs the stop functions, then exits; a second call does nothing. */
   async end(exitCode: number): Promise<void> {
@@ -263,6 +271,10 @@ class Life {
   }
 
   #onSignal(signal: 'SIGINT' | 'SIGTERM'): void {
+    if (signal === 'SIGINT' && this.#interrupted !== undefined) {
+      this.#interrupted();
+      return;
+    }
     if (this.#askStop !== undefined) {
       this.#log.info({ signal }, 'stopping');
       this.#askStop();

@@ -56,6 +56,7 @@ async function installation(t: Test) {
       criu: '/nonexistent/criu',
       log,
       busy: new Set(),
+      moves: new Map(),
     };
     const server = await startAgent(node);
     agents.set(name, node);

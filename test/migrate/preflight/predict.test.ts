@@ -6,7 +6,8 @@ const mib = 2 ** 20;
 
 function record(total: number, memoryBytes: number | undefined, changes: Partial<MoveRecord> = {}): MoveRecord {
   return {
-    ...{ move: 'm', workload: 'w', mover: 'criu', outcome: 'moved', startedAt: '' },
+    ...{ move: 'm', workload: 'w', mover: 'criu', outcome: 'moved', startedAt: '', endedAt: '' },
+    ...{ by: { user: 'u', host: 'h' }, running: 'target', resumes: 0 },
     ...{ from: { node: 'a', address: '' }, to: { node: 'b', address: '' }, phases: [] },
     blackoutMs: { total, detach: 0, freeze: 0, transfer: 0, restore: 0, bind: 0 },
     ...(memoryBytes === undefined ? {} : { memoryBytes }),

@@ -62,11 +62,11 @@ t.test('the image of a move is removed, its record and logs stay', async (t) => 
   const directory = store.openMove('orders', 'm1');
   mkdirSync(join(directory, 'image'));
   store.writeRecord('orders', 'm1', { outcome: 'moved' });
-  store.writeCopy('orders', 'm1', { pid: 5, startTicks: '6' });
+  store.writeCopy('orders', 'm1', { pid: 5, startTicks: '6', isReleased: false });
   store.removeImage('orders', 'm1');
   t.throws(() => statSync(join(directory, 'image')));
   t.ok(statSync(join(directory, 'record.json')));
-  t.same(store.readCopy('orders', 'm1'), { pid: 5, startTicks: '6' });
+  t.same(store.readCopy('orders', 'm1'), { pid: 5, startTicks: '6', isReleased: false });
   t.equal(store.readCopy('orders', 'm2'), undefined);
   t.ok(store.hasMove('orders', 'm1'));
 });
