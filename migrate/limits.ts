@@ -41,3 +41,10 @@ export const comparedFilesMax = 4_096;
 export const monitorMsMax = 5_000;
 /** Moves whose records a prediction reads. */
 export const recordsReadMax = 100;
+/** Rules for alerts; alerts that are remembered while they fire; bytes of one message, and time for it to arrive. */
+export const alertRulesMax = 1_000;
+export const alertsMax = 10_000;
+export const alertBytesMax = 1_048_576;
+export const alertRequestMsMax = 10_000;
+/** Connections to the port for alerts. */
+export const alertConnectionsMax = 64;

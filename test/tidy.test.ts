@@ -61,6 +61,7 @@ const core = [
   /^proxy\/audit\/(entry|subject)\.ts$/,
   /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,
   /^migrate\/plan\.ts$/,
+  /^migrate\/alerts\/(payload|rules|machine)\.ts$/,
   /^migrate\/fleet\/(stakes|placement|evacuation)\.ts$/,
 ];
 const impure = [

@@ -4,6 +4,7 @@ import { defineCommand } from '../../shim/program/run.js';
 import { loadSecurity, securityOptions } from '../../shim/program/security.js';
 import { name, path, text } from '../../shim/program/values.js';
 import { startAgent } from '../agent.js';
+import { alertOptions, startAlerts } from '../alerts/options.js';
 import { agentAddress, clusterOptions, loadCluster } from '../cluster.js';
 import { movesMsMax } from '../limits.js';
 import type { Node } from '../node.js';
@@ -26,6 +27,7 @@ export const agent = defineCommand({
       path('DIR'),
       'directory with workload-NAME.pem for the shims started here; that of --tls-cert when left out',
     ),
+    ...alertOptions,
     ...clusterOptions,
     ...securityOptions,
   },
@@ -56,6 +58,8 @@ export const agent = defineCommand({
     const server = await startAgent(node);
     onStop('control', () => server.close());
     onStop('evacuation', () => node.evacuation?.interrupt('the agent is being stopped'));
+    const alerts = await startAlerts(node, settings);
+    onStop('alerts', () => alerts?.close());
     log.info({ node: settings.node, listen: agentAddress(cluster, settings.node) }, 'agent ready');
     await serve();
     return 0;
