@@ -42,6 +42,7 @@ function nodeOf(t: Test): Node {
     criu: '/nonexistent',
     log: pino({ level: 'silent' }),
     busy: new Set(),
+    moves: new Map(),
   };
 }
 
