@@ -104,6 +104,9 @@ async function plan(node: Node, request: EvacuateRequest): Promise<EvacuationRec
   };
 }
 
+/** Warnings of a move that ended one way or the other, and yet lost sessions. */
+const lossCodes = new Set(['sessions-differ', 'sessions-lost']);
+
 type LoadAnswer =
   | { readonly name: string; readonly load: NodeLoad; readonly out?: undefined }
   | { readonly name: string; readonly load?: NodeLoad; readonly out: { code: string; message: string } };
@@ -183,7 +186,7 @@ class Evacuation {
     try {
       const record = await moveWorkload(this.#node, { name: workload, to, mover, allowUnknown, by }, () => {});
       const { move, blackoutMs, outcome, error, warnings } = record;
-      const lost = outcome === 'moved' ? warnings.find(({ code }) => code === 'sessions-differ') : undefined;
+      const lost = warnings.find(({ code }) => lossCodes.has(code));
       const why = lost ?? (error && { code: error.code, message: error.message });
       const state = lost !== undefined || outcome === 'stranded' ? 'lost' : outcome;
       end = { state, move, ms: ms(), blackoutMs: blackoutMs.total, ...(why === undefined ? {} : { error: why }) };
