@@ -72,6 +72,16 @@ function speedGoals(measured: readonly Measured[]): Goal[] {
       'requests/s, 256 connections, journal on to off',
       ratio('small', 256, rate, 'holdfast', 'holdfast-no-journal'),
     ),
+    atLeast(
+      0.9,
+      'bytes/s, bulk to the driver, journal on to off',
+      ratio('bulkd', 16, rate, 'holdfast', 'holdfast-no-journal'),
+    ),
+    atLeast(
+      0.9,
+      'bytes/s, bulk to the database, journal on to off',
+      ratio('bulku', 16, rate, 'holdfast', 'holdfast-no-journal'),
+    ),
     atMost(1.2, 'CPU per request, plain, 1,000 connections to 16', growthRatio(measured, 'holdfast')),
     atMost(1.2, 'CPU per request, TLS, 1,000 connections to 16', growthRatio(measured, 'holdfast-tls')),
   ];
