@@ -11,6 +11,9 @@ import { inheritedDescriptors, ServiceManager } from './keeper/notify.js';
 import { handleOn, type NativeHandle } from './kernel/handle.js';
 import { program } from './program.js';
 
+/** What sockets are called at a service manager. */
+const storePrefix = 'holdfast-';
+
 await runProgram({
   ...program,
   async main({ settings, log, onStop, serve }) {
@@ -60,8 +63,6 @@ function journalPlace(wanted: string): { readonly directory: string; readonly is
 function installedWorker(): string {
   return join(dirname(realpathSync(process.argv[1] ?? '')), 'worker.js');
 }
-
-const storePrefix = 'holdfast-';
 
 function storeOf(manager: ServiceManager): SocketStore {
   return {

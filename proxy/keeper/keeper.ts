@@ -39,12 +39,17 @@ const alarms = {
   upgraded: ['info', 'another program serves'],
 } as const;
 
+/** As long as timers go. */
+const aliveMs = 2 ** 31 - 1;
+
 export class Keeper {
   readonly #options: KeeperOptions;
   readonly #lifecycle: Lifecycle;
   readonly #workers = new Map<number, ChildProcess>();
   readonly #sockets: Map<number, NativeHandle>;
   #timer: NodeJS.Timeout | undefined;
+  /** Sockets that nobody reads do not keep a process alive: without a worker it would end, and all sessions with it. */
+  readonly #alive = setInterval(() => undefined, aliveMs);
   /** The worker before has not let go in order. */
   #crashed: boolean;
 
@@ -115,6 +120,7 @@ export class Keeper {
         break;
       }
       case 'exit':
+        clearInterval(this.#alive);
         for (const handle of this.#sockets.values()) handle.close();
         this.#options.exit(action.code);
         break;
