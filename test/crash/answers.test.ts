@@ -1,5 +1,5 @@
 import t from 'tap';
-import { firstAnswerMs, type Span, spansHit, spreadOf } from './answers.js';
+import { firstAnswerMs, longestMs, type Span, spansHit, spreadOf } from './answers.js';
 
 const calls: readonly Span[] = [
   [0, 5],
@@ -14,6 +14,13 @@ t.test('the first answer is that of the first call that began after the hit', as
   t.equal(firstAnswerMs(calls, 11), 30, 'the call under way does not count');
   t.equal(firstAnswerMs(calls, 41), undefined, 'no call came after');
   t.equal(firstAnswerMs([], 1), undefined);
+});
+
+t.test('an upgrade is felt as the longest call that was under way while it was made', async (t) => {
+  t.equal(longestMs(calls, 0, 100), 20);
+  t.equal(longestMs(calls, 31, 50), 1);
+  t.equal(longestMs(calls, 29, 41), 20);
+  t.equal(longestMs(calls, 50, 60), 0);
 });
 
 t.test('spans are counted that were open at a hit', async (t) => {

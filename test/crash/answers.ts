@@ -4,6 +4,8 @@
 export interface Hit<Kind extends string = string> {
   readonly kind: Kind;
   readonly atMs: number;
+  /** What takes its time was over then. */
+  readonly untilMs?: number;
 }
 
 /** A call, or a transaction: from when to when. */
@@ -30,6 +32,15 @@ export function firstAnswerMs(calls: readonly Span[], hitMs: number): number | u
   }
   const ended = calls[low]?.[1];
   return ended === undefined ? undefined : ended - hitMs;
+}
+
+/**
+ * The longest call of somebody who makes one call after the other, of those that were under way between two moments: how long an
+ * upgrade is felt, whose moment nobody outside knows.
+ */
+export function longestMs(calls: readonly Span[], fromMs: number, toMs: number): number {
+  const between = calls.filter(([began, ended]) => began < toMs && ended > fromMs);
+  return between.reduce((longest, [began, ended]) => Math.max(longest, ended - began), 0);
 }
 
 /** Spans with a hit inside, and the most hits inside of one. */

@@ -17,9 +17,6 @@ export type BlowKind = (typeof blowKinds)[number];
 export const plantKinds = ['none', 'forget', 'spoil'] as const;
 export type PlantKind = (typeof plantKinds)[number];
 
-/** A worker hit by one of these does not end by itself. */
-export const hangs: ReadonlySet<BlowKind> = new Set(['stop', 'spin']);
-
 const signals = {
   kill: 'SIGKILL',
   abort: 'SIGABRT',

@@ -77,8 +77,8 @@ async function moveAll(moves: number, seed: number, say: (text: string) => void)
   return results;
 }
 
-function movesInWords({ mover, moved, putBack, killedInside, violations }: MovesResult): string {
-  const figures = `moves by ${mover} with a kill (${killedInside} of them before the end): ${moved} moved, ${putBack} put back`;
+function movesInWords({ mover, moved, putBack, killedIn, violations }: MovesResult): string {
+  const figures = `moves by ${mover}, with a kill in ${killedIn.join(', ')}: ${moved} moved, ${putBack} put back`;
   return [figures, ...violations.map((violation) => `VIOLATION: ${violation}`), ''].join('\n');
 }
 

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
+import type { Program } from '../../fixtures/lab/program.js';
 import { account, type NodeName, node, openWorld, type World, type WorldOptions } from '../../fixtures/lab/world.js';
 import type { MoveRecord } from '../../migrate/record.js';
 import { Witness } from '../e2e/witness.js';
@@ -17,8 +18,8 @@ export interface MovesResult {
   readonly mover: World['mover'];
   readonly moved: number;
   readonly putBack: number;
-  /** Moves in which the worker was killed before they were over. */
-  readonly killedInside: number;
+  /** Phases in which a worker was killed before the move was over. */
+  readonly killedIn: readonly string[];
   readonly violations: readonly string[];
 }
 
@@ -27,6 +28,8 @@ const name = 'orders';
 const rowsPerSecond = 300;
 const waitMsMax = 60_000;
 const pollMs = 10;
+/** Most phases are shorter than this. */
+const phaseMs = 30;
 
 /** Moves of an application in one transaction, with a kill of the proxy's worker in each; then every row is counted. */
 export async function moveUnderKills(options: MovesOptions): Promise<MovesResult> {
@@ -53,9 +56,11 @@ class Moves {
   readonly #violations: string[] = [];
   readonly #outcomes: MoveRecord['outcome'][] = [];
   #at: NodeName = 'node-a';
-  /** How long the last move took that was asked for, its command included. */
-  #commandMs = 1_000;
-  #killedInside = 0;
+  /** That a move has, by this mover. */
+  #phases: readonly string[] = [];
+  readonly #killedIn: string[] = [];
+  /** The last move, in words. */
+  #last = '';
 
   constructor(options: MovesOptions, world: World, witness: Witness, blows: Blows) {
     this.#options = options;
@@ -69,9 +74,9 @@ class Moves {
     const rows = await this.#start();
     const [before] = await this.#witness.sessions();
     for (let number = 0; number <= moves; number += 1) {
-      // The first one tells how long a move takes.
+      // The first one tells which phases there are.
       await this.#move(number > 0);
-      say(`${number} moves with a kill: ${this.#outcomes.at(-1)}`);
+      say(`${this.#world.mover}: ${number} moves with a kill; ${this.#last}`);
       if (this.#violations.length > 0) break;
     }
     const [after] = await this.#witness.sessions();
@@ -82,7 +87,7 @@ class Moves {
       mover: this.#world.mover,
       moved: count('moved'),
       putBack: count('put-back'),
-      killedInside: this.#killedInside,
+      killedIn: this.#killedIn,
       violations: this.#violations,
     };
   }
@@ -92,7 +97,7 @@ class Moves {
     const { shimAddress } = this.#world;
     const login = [`${shimAddress}/${account.service}`, account.user, account.password];
     // Longer than all moves take.
-    const rows = Math.ceil((this.#options.moves + 2) * 3 * rowsPerSecond);
+    const rows = Math.ceil((this.#options.moves + 2) * 2 * rowsPerSecond);
     const { file, args } = node(application, ...login, String(rows), String(rowsPerSecond));
     const { code, stderr } = await this.#world.holdfast(
       'run',
@@ -111,26 +116,29 @@ class Moves {
 
   async #move(kills: boolean): Promise<void> {
     const to = this.#at === 'node-a' ? 'node-b' : 'node-a';
-    const { mover } = this.#world;
+    const { mover, files, programs } = this.#world;
+    const words = ['move', name, '--to', to, '--mover', mover, '--json', ...files];
     const beganMs = performance.now();
-    const moving = this.#world.holdfast('move', name, '--to', to, '--mover', mover, '--json');
+    const moving = this.#world.start('moving', 'center', node(programs.holdfast, ...words));
     let isOver = false;
-    void moving.then(() => {
+    void moving.ended.then(() => {
       isOver = true;
     });
     if (kills) {
-      await setTimeout(this.#options.random.unit() * this.#commandMs);
-      if (!isOver) this.#killedInside += 1;
+      const phase = await this.#somewhere(moving);
+      if (!isOver) this.#killedIn.push(phase);
       this.#kill();
     }
-    const { stdout, stderr } = await moving;
-    if (!kills) this.#commandMs = performance.now() - beganMs;
+    const { stdout, stderr } = await moving.ended;
     if (stdout === '') {
       this.#violations.push(`a move ended with ${stderr.trim()}`);
       return;
     }
-    const { outcome, error }: MoveRecord = JSON.parse(stdout);
+    const { outcome, error, phases }: MoveRecord = JSON.parse(stdout);
+    if (!kills) this.#phases = phases.map(({ phase }) => phase);
     this.#outcomes.push(outcome);
+    const why = error === undefined ? '' : ` (${error.code} in ${error.phase})`;
+    this.#last = `${outcome}${why} in ${Math.round(performance.now() - beganMs)} ms`;
     if (outcome === 'moved') this.#at = to;
     if (outcome === 'stranded' || (outcome === 'put-back' && !kills)) {
       this.#violations.push(`a move ${outcome}: ${error?.code}: ${error?.message}`);
@@ -140,9 +148,19 @@ class Moves {
     this.#countCopies();
   }
 
+  /** Waits until a move has got to some phase, and a little longer. @returns the phase */
+  async #somewhere(moving: Program): Promise<string> {
+    const { random } = this.#options;
+    const index = 1 + random.below(this.#phases.length - 1);
+    // The commands tell what has been done. When it fails before, that is as good a moment.
+    await moving.printed(new RegExp(`✓ ${this.#phases[index - 1]}|✗`)).catch(() => undefined);
+    await setTimeout(random.unit() * phaseMs);
+    return this.#phases[index] ?? '';
+  }
+
   #kill(): void {
     const worker = this.#world.proxy.workerPid;
-    if (worker === undefined) this.#violations.push('there was no worker to kill');
+    if (worker === 0) this.#violations.push('there was no worker to kill');
     else this.#blows.strike(worker, 'kill');
   }
 

@@ -17,6 +17,8 @@ const slowMs = 100;
 const pulseTellMs = 1_000;
 /** Sessions that end one after the other are told of, all of them, and not without end. */
 const livesMax = 20;
+const connectsMax = 30;
+const connectPauseMs = 200;
 
 /** The transaction that is under way. */
 interface Open {
@@ -156,7 +158,7 @@ class Session {
 async function live(pool: oracledb.Pool, session: number, plan: LoadPlan): Promise<readonly Steps[]> {
   const lives: Steps[] = [];
   for (let life = 1; life <= livesMax; life += 1) {
-    const connection = await pool.getConnection();
+    const connection = await connect(pool);
     const steps = new Steps(connection, session, plan, lives.at(-1)?.lastId ?? session * idsPerConnection);
     lives.push(steps);
     const worker = new Session(steps, session, life, plan);
@@ -170,6 +172,18 @@ async function live(pool: oracledb.Pool, session: number, plan: LoadPlan): Promi
     }
   }
   return lives;
+}
+
+/** A connection that breaks while it is being made has nothing to lose: there is another try. */
+async function connect(pool: oracledb.Pool): Promise<oracledb.Connection> {
+  for (let left = connectsMax; ; left -= 1) {
+    try {
+      return await pool.getConnection();
+    } catch (error) {
+      if (left <= 1) throw error;
+      await setTimeout(connectPauseMs);
+    }
+  }
 }
 
 async function main(): Promise<void> {
