@@ -10,6 +10,7 @@ import { nodes, sessions, workloads } from './commands/lists.js';
 import { move, resumeMove } from './commands/move.js';
 import { preflight } from './commands/preflight.js';
 import { proxy } from './commands/proxy.js';
+import { rebalance } from './commands/rebalance.js';
 import { run } from './commands/run.js';
 import { stop } from './commands/stop.js';
 
@@ -49,6 +50,7 @@ await runPrograms(
     move,
     'resume-move': resumeMove,
     evacuate,
+    rebalance,
     sessions,
     workloads,
     nodes,

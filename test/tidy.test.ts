@@ -62,7 +62,7 @@ const core = [
   /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,
   /^migrate\/plan\.ts$/,
   /^migrate\/alerts\/(payload|rules|machine)\.ts$/,
-  /^migrate\/fleet\/(stakes|placement|evacuation)\.ts$/,
+  /^migrate\/fleet\/(balance|stakes|placement|evacuation)\.ts$/,
 ];
 const impure = [
   /from 'node:(?!crypto'|buffer')/,
