@@ -1,10 +1,12 @@
 import { type ControlServer, serveControl } from '../shim/control/rpc-server.js';
+import { defined } from '../shim/program/defined.js';
 import { agentAddress } from './cluster.js';
 import { agentContract } from './contract.js';
 import { evacuateNode } from './fleet/evacuate.js';
 import { loadOf } from './fleet/load.js';
+import { briefOf } from './history.js';
 import { checkCriu } from './movers/criu.js';
-import { type Node, workloadInfo } from './node.js';
+import { historyOf, type Node, workloadInfo } from './node.js';
 import {
   abortMove,
   attachWorkload,
@@ -47,6 +49,17 @@ export async function startAgent(node: Node): Promise<ControlServer> {
       preflight: (request) => preflightOf(node, request),
       move: (request, emit) => moveWorkload(node, request, emit),
       abortMove: async ({ move, by }) => abortMove(node, move, by),
+      history: async ({ workload, most }) =>
+        historyOf(node)
+          .last(most)
+          .filter(({ record }) => workload === undefined || record.workload === workload)
+          .map(briefOf),
+      showMove: async ({ move }) => defined({ sealed: historyOf(node).find(move) }),
+      verifyMoves: async ({ move }) => {
+        const history = historyOf(node);
+        const found = move === undefined ? undefined : history.find(move);
+        return { ...history.verify(), ...(found === undefined ? {} : { seal: { n: found.n, hash: found.hash } }) };
+      },
       resumeMove: ({ move }, emit) => resumeMove(node, move, emit),
       ...targetHandlers(node),
     },

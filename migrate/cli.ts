@@ -4,6 +4,7 @@ import { agent } from './commands/agent.js';
 import { awaitCommand } from './commands/await.js';
 import { doctor } from './commands/doctor.js';
 import { evacuate } from './commands/evacuate.js';
+import { history, show, verify } from './commands/history.js';
 import { hold, holds } from './commands/holds.js';
 import { keys } from './commands/keys.js';
 import { nodes, sessions, workloads } from './commands/lists.js';
@@ -49,6 +50,9 @@ await runPrograms(
     preflight,
     move,
     'resume-move': resumeMove,
+    history,
+    show,
+    verify,
     evacuate,
     rebalance,
     sessions,

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { defineContract } from '../shim/control/rpc.js';
 import { evacuationEvent, evacuationRecord } from './fleet/evacuation.js';
 import { evacuateRequest, labels, nodeLoad } from './fleet/messages.js';
-import { commandWordsMax, environmentMax } from './limits.js';
+import { briefMove, chainFault, sealedRecord } from './history.js';
+import { commandWordsMax, environmentMax, historyMax } from './limits.js';
 import { inspection, inspectRequest } from './preflight/facts.js';
 import { preflightReport } from './preflight/finding.js';
 import { asker, moveEvent, moveRecord, moverNames } from './record.js';
@@ -99,6 +100,23 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   abortMove: {
     request: z.object({ move: name, by: asker }),
     reply: z.object({ state: z.enum(['aborting', 'too-late', 'ended']) }),
+  },
+  /** The last moves that this agent has made, oldest first. */
+  history: {
+    request: z.object({ workload: name.optional(), most: z.number().int().min(1).max(historyMax) }),
+    reply: z.array(briefMove),
+  },
+  /** The record of one move, as it was sealed; nothing when this agent has not made it. */
+  showMove: { request: z.object({ move: name }), reply: z.object({ sealed: sealedRecord.optional() }) },
+  /** Checks the chain of all records of this agent; of one move also that it stands in it. */
+  verifyMoves: {
+    request: z.object({ move: name.optional() }),
+    reply: z.object({
+      records: z.number(),
+      faults: z.array(chainFault),
+      /** Of the move that was asked for. */
+      seal: z.object({ n: z.number(), hash: z.string() }).optional(),
+    }),
   },
   /** Finishes or takes back a move of this node that was cut off; of one that has ended the record. */
   resumeMove: { request: z.object({ move: name }), reply: moveRecord, event: moveEvent },

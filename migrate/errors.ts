@@ -34,6 +34,8 @@ export type MoveErrorCode =
   | 'aborted'
   | 'blackout-exceeded'
   | 'cut-off'
+  // Of the records of moves.
+  | 'record-altered'
   | 'owner-unknown';
 
 /** Errors of starting and moving workloads. The text says what happened; the record of a move says what became of the source. */

@@ -20,6 +20,8 @@ export const commandWordsMax = 1_000;
 export const environmentMax = 1_000;
 /** Greatest ghost file (deleted, still open) that goes along with an image. */
 export const ghostBytesMax = 256 * 1_048_576;
+/** Moves that an agent lists at once. */
+export const historyMax = 1_000;
 /** How often a step that takes long tells how far it is. */
 export const progressMs = 250;
 /** How often process states are looked at while waiting for one: the kernel does not announce them to strangers. */

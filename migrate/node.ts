@@ -4,6 +4,7 @@ import type { Abort } from './abort.js';
 import type { Cluster } from './cluster.js';
 import type { WorkloadInfo } from './contract.js';
 import { MoveError } from './errors.js';
+import { History } from './history.js';
 import type { Monitor } from './preflight/monitor.js';
 import { ProxyView } from './proxy.js';
 import { ShimView } from './shim.js';
@@ -42,6 +43,10 @@ export function ownWorkload(node: Node, name: string): StoredWorkload {
 
 export function proxyOf(node: Node): ProxyView {
   return new ProxyView(node.cluster.proxy.control, node.security);
+}
+
+export function historyOf(node: Node): History {
+  return new History(node.store.root, node.name);
 }
 
 export function shimOf(node: Node, workload: string): ShimView {

@@ -13,7 +13,7 @@ import { MoveError } from './errors.js';
 import { type Begin, Journal, pastOf, readJournal } from './journal.js';
 import { strandedRetryMs, workloadsMax } from './limits.js';
 import { phasesOf, runMove } from './move.js';
-import { exclusively, type Node, ownWorkload, proxyOf, shimOf, workloadInfo } from './node.js';
+import { exclusively, historyOf, type Node, ownWorkload, proxyOf, shimOf, workloadInfo } from './node.js';
 import { ownerNow } from './owner.js';
 import { resumePlan, type Step, startPlan } from './plan.js';
 import { examine } from './preflight/examine.js';
@@ -137,7 +137,7 @@ async function conduct(
   try {
     emit({ kind: 'begin', move, workload: workload.name, mover, from: node.name, to: target.node });
     const record = await runMove(context, first, emit, directory);
-    node.store.writeRecord(workload.name, move, record);
+    keep(node, record);
     const { outcome, running, blackoutMs } = record;
     node.log.info({ move, workload: workload.name, outcome, running, blackoutMs: blackoutMs.total }, 'move ended');
     await tellProxy(context, record, by);
@@ -146,6 +146,16 @@ async function conduct(
   } finally {
     node.moves.delete(move);
     await journal.close();
+  }
+}
+
+/** The move is made, whether it can be written down or not. */
+function keep(node: Node, record: MoveRecord): void {
+  try {
+    node.store.writeRecord(record.workload, record.move, record);
+    historyOf(node).append(record);
+  } catch (err) {
+    node.log.error({ err, move: record.move }, 'the record of a move could not be kept');
   }
 }
 

@@ -155,7 +155,7 @@ const nodeColumns: readonly Column<NodeView>[] = [
 ];
 
 /** The list is not whole: a line for each part that gave no answer. @returns the exit code */
-function reportSilent(command: string, answers: readonly { readonly error?: MoveError }[]): number {
+export function reportSilent(command: string, answers: readonly { readonly error?: MoveError }[]): number {
   const errors = answers.flatMap(({ error }) => error ?? []);
   for (const { code, message } of errors) process.stderr.write(`holdfast ${command}: ${code}: ${message}\n`);
   return errors.length === 0 ? 0 : 1;

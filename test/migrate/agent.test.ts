@@ -160,6 +160,17 @@ t.test('relink binds the same shim again from the address of the other node', as
   t.equal(await find('node-a', 'orders-3'), undefined);
   const back = await ask('node-b', 'move', { name: 'orders-3', to: 'node-a', mover: 'relink' });
   t.match(back, { outcome: 'moved', to: { address: '127.0.0.2' }, epoch: { before: 2, after: 3 } });
+
+  const { move } = record;
+  t.match(await ask('node-a', 'history', { workload: 'orders-3', most: 10 }), [{ move, from: 'node-a', to: 'node-b' }]);
+  t.same(await ask('node-a', 'history', { workload: 'another', most: 10 }), []);
+  const { sealed } = await ask('node-a', 'showMove', { move });
+  t.same(sealed?.record, record, 'as it was given to who asked');
+  t.same(await ask('node-b', 'showMove', { move }), {}, 'kept by the agent that made it');
+  t.match(await ask('node-a', 'verifyMoves', { move }), { faults: [], seal: { n: sealed?.n, hash: sealed?.hash } });
+  t.same(await ask('node-a', 'resumeMove', { move }), record, 'what has ended stays as it is');
+  t.same(await ask('node-a', 'abortMove', { move, by: { user: 'u', host: 'h' } }), { state: 'ended' });
+  await t.rejects(ask('node-a', 'resumeMove', { move: 'none' }), { code: 'unknown-move' });
 });
 
 t.test('what is wrong with the request is said before anything has begun', async (t) => {
