@@ -1,6 +1,7 @@
 import type { SessionRow, WorkloadRow } from '../proxy/control/contract.js';
 import type { ControlClient } from '../shim/control/rpc-client.js';
 import type { Logger } from '../shim/program/log.js';
+import type { Security } from '../shim/program/security.js';
 import type { Abort } from './abort.js';
 import type { AgentVerbs, Bound } from './contract.js';
 import type { Before, Journal } from './journal.js';
@@ -21,10 +22,15 @@ export interface MoveGround {
   readonly workload: StoredWorkload;
   /** The source: this agent's own node. */
   readonly node: string;
-  readonly target: { readonly node: string; readonly connect: () => Promise<ControlClient<AgentVerbs>> };
+  readonly target: {
+    readonly node: string;
+    readonly host: string;
+    readonly connect: () => Promise<ControlClient<AgentVerbs>>;
+  };
   readonly store: Store;
   readonly shim: ShimView;
   readonly proxy: ProxyView;
+  readonly security: Security;
   /** Path of CRIU. */
   readonly criu: string;
   /** Who reads the limits of the database, where somebody may. */

@@ -124,6 +124,8 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   // From the source's agent to the target's, in this order. Each can be repeated.
   /** What is there of all that a workload would need here? */
   inspect: { ...agents, request: inspectRequest, reply: inspection },
+  /** Listens for the image of a move, where nodes keep images in directories of their own. */
+  receive: { ...agents, request: move, reply: z.object({ port: z.number(), ticket: z.string() }) },
   /** Makes the processes from the image and leaves them stopped. */
   restore: { ...agents, request: move, reply: processIdentity },
   /** Lets the shim run and bind, then the application. */

@@ -2,6 +2,8 @@ import type { Handlers } from '../shim/control/rpc-server.js';
 import { agentAddress } from './cluster.js';
 import type { AgentVerbs, Bound } from './contract.js';
 import { MoveError } from './errors.js';
+import { ImageError } from './image/errors.js';
+import { type Reception, receiveImage } from './image/receive.js';
 import { restore, restored as restoredIn } from './movers/criu.js';
 import { type Node, shimOf } from './node.js';
 import { inspectTarget } from './preflight/target.js';
@@ -14,7 +16,7 @@ interface MoveNames {
   readonly workload: string;
 }
 
-type TargetVerbs = Pick<AgentVerbs, 'inspect' | 'restore' | 'bind' | 'park' | 'abandon' | 'copy'>;
+type TargetVerbs = Pick<AgentVerbs, 'inspect' | 'receive' | 'restore' | 'bind' | 'park' | 'abandon' | 'copy'>;
 
 /**
  * What an agent does for the agent of the source. It keeps nothing in memory between these calls but what it is just restoring:
@@ -22,9 +24,20 @@ type TargetVerbs = Pick<AgentVerbs, 'inspect' | 'restore' | 'bind' | 'park' | 'a
  */
 export function targetHandlers(node: Node): Handlers<TargetVerbs> {
   const restoring = new Map<string, { readonly stop: AbortController; readonly done: Promise<unknown> }>();
+  const receptions = new Map<string, Reception>();
   return {
     inspect: (request) => inspectTarget(node, request),
+    receive: async ({ workload, move }) => {
+      if (node.store.images === undefined)
+        throw new ImageError('image-refused', `${node.name} has no --image-dir, and the source has`);
+      receptions.get(move)?.close();
+      const { host } = agentAddress(node.cluster, node.name);
+      const reception = await receiveImage(node.store.openImage(workload, move), host, node.security, node.log);
+      receptions.set(move, reception);
+      return { port: reception.port, ticket: reception.ticket };
+    },
     restore: async ({ workload, move }) => {
+      receptions.delete(move);
       const stop = new AbortController();
       const made = restore(node.criu, node.store.moveDirectory(workload, move), stop.signal);
       restoring.set(move, { stop, done: made.catch(() => undefined) });
@@ -36,8 +49,13 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
         restoring.delete(move);
       }
     },
-    bind: async (request) =>
-      request.mover === 'relink' ? rebind(node, request) : bindCopy(node, request, request.shimPid),
+    bind: async (request) => {
+      if (request.mover === 'relink') return rebind(node, request);
+      const bound = await bindCopy(node, request, request.shimPid);
+      // One that was sent: the one that all nodes see is for the source to remove.
+      if (node.store.images !== undefined) node.store.removeImage(request.workload, request.move);
+      return bound;
+    },
     park: async ({ workload }) => {
       await shimOf(node, workload).detach();
       return {};
@@ -48,6 +66,9 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
       await underWay?.done;
       const copy = findCopy(node, workload, move);
       if (copy !== undefined) await killTree({ ...copy, isolated: true });
+      receptions.get(move)?.close();
+      receptions.delete(move);
+      if (node.store.images !== undefined) node.store.removeImage(workload, move);
       return {};
     },
     copy: async ({ workload, move }) => {

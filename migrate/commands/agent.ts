@@ -2,7 +2,7 @@ import { ConfigError, option, optional, required } from '../../shim/program/conf
 import { errorText } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { loadSecurity, securityOptions } from '../../shim/program/security.js';
-import { name, path, text } from '../../shim/program/values.js';
+import { flag, name, path, text } from '../../shim/program/values.js';
 import { startAgent } from '../agent.js';
 import { alertOptions, startAlerts } from '../alerts/options.js';
 import { agentAddress, clusterOptions, loadCluster } from '../cluster.js';
@@ -18,6 +18,15 @@ export const agent = defineCommand({
   options: {
     node: required(name(), 'name of this node in the cluster file, which also says where the agent listens'),
     'state-dir': option(path('DIR'), '/var/lib/holdfast', 'directory that all nodes share, for logs and images'),
+    'image-dir': optional(
+      path('DIR'),
+      'directory of this node alone for images, which agents then send to each other; in --state-dir when left out',
+    ),
+    'keep-image': option(
+      flag(),
+      'false',
+      'leave images where they are after a move; they hold the memory of applications',
+    ),
     criu: option(text('PATH'), 'criu', 'the CRIU to freeze and restore with'),
     'monitor-file': optional(
       path(),
@@ -48,7 +57,7 @@ export const agent = defineCommand({
       security: loadSecurity(settings, { role: 'agent', name: settings.node }, log),
       securitySettings: settings,
       workloadKeys: settings.workloadKeys,
-      store: openStore(settings.stateDir),
+      store: openStore(settings),
       criu: settings.criu,
       ...(settings.monitorFile === undefined ? {} : { monitor: loadMonitor(settings.monitorFile) }),
       log,
@@ -66,10 +75,15 @@ export const agent = defineCommand({
   },
 });
 
-function openStore(directory: string): Store {
+function openStore(settings: { stateDir: string; imageDir: string | undefined; keepImage: boolean }): Store {
+  const { stateDir: directory, imageDir: images, keepImage: keepImages } = settings;
   try {
-    return new Store(directory);
+    return new Store(directory, process.getuid?.(), { images, keepImages });
   } catch (cause) {
-    throw new ConfigError('bad-option', `--state-dir: ${directory} cannot be used: ${errorText(cause)}`, { cause });
+    throw new ConfigError(
+      'bad-option',
+      `--state-dir: ${directory}${images === undefined ? '' : `, or --image-dir: ${images}`} cannot be used: ${errorText(cause)}`,
+      { cause },
+    );
   }
 }

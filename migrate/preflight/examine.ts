@@ -51,7 +51,8 @@ export async function examine(context: MoveGround): Promise<Examination> {
   const target = agent && (await answer(findings, 'target', () => inspect(context, agent, tree)));
   if (agent !== undefined && target === undefined) await agent.close();
   if (target !== undefined) findings.push(...(await judgeTarget(context, target, tree)));
-  const source = tree === undefined ? undefined : await hostFacts(context.criu, context.store.root);
+  const source =
+    tree === undefined ? undefined : await hostFacts(context.criu, context.store.images ?? context.store.root);
   if (source !== undefined && tree !== undefined) findings.push(...judgeSource(context, source, target, tree));
   if (status !== undefined) findings.push(...judgeVersions(versionsOf(context, status, known, target)));
   const blackout = foretell(context, tree);
@@ -160,6 +161,10 @@ async function judgeTarget(context: MoveGround, found: Inspection, tree: TreeFac
     findings.push(blocks('other-machine', 'target', text));
   }
   if (tree === undefined) return findings;
+  if (found.ownImages !== (context.store.images !== undefined)) {
+    const [one, other] = found.ownImages ? [node, context.node] : [context.node, node];
+    findings.push(blocks('state-not-shared', 'target', `${one} has an --image-dir of its own, ${other} has none`));
+  }
   const after = lookAgain(tree.files.map(({ path }) => path));
   return [...findings, ...judgeFiles(tree.files, found.files, after, node)];
 }

@@ -46,6 +46,8 @@ export const inspection = z.object({
   machine: z.string(),
   host: hostFacts,
   sharesState: z.boolean(),
+  /** Images are in a directory of that node alone. */
+  ownImages: z.boolean(),
   /** Of the ports asked for, those in use. */
   portsTaken: z.array(addressValue),
   files: z.array(fileFacts),

@@ -13,8 +13,9 @@ export async function inspectTarget(node: Node, request: InspectRequest): Promis
   return {
     address: agentAddress(node.cluster, node.name).host,
     machine: machineIdentity(),
-    host: await hostFacts(node.criu, node.store.root),
+    host: await hostFacts(node.criu, node.store.images ?? node.store.root),
     sharesState: stored?.pid === pid && stored.startTicks === startTicks,
+    ownImages: node.store.images !== undefined,
     portsTaken: takenOf(request.ports),
     files: lookAgain(request.files),
   };

@@ -9,6 +9,7 @@ export async function freeze(context: MoveContext): Promise<void> {
   const { store, workload, move, criu, found } = context;
   found.sourceStopped = true;
   const directory = store.openMove(workload.name, move);
+  store.openImage(workload.name, move);
   const stopWatching = watchImage(context, directory);
   await dump(criu, workload.pid, directory).finally(stopWatching);
   setSocketAside(context);

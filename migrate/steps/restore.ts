@@ -1,11 +1,26 @@
 import { type MoveContext, moveNames } from '../context.js';
+import { sendImage } from '../image/send.js';
 import { abandonMsMax, criuMsMax } from '../limits.js';
 import { fromTarget } from '../preflight/examine.js';
 import { unlessAborted } from './aborted.js';
 import { targetAgent } from './target-agent.js';
 
-/** The image is in the directory that all nodes share; a store without one would be copied here. */
-export async function transfer(_context: MoveContext): Promise<void> {}
+/** Sends the image to the target, where nodes keep images in directories of their own; else both see the same. */
+export async function transfer(context: MoveContext): Promise<void> {
+  const { store, workload, move, target, security, log, progress } = context;
+  if (store.images === undefined) return;
+  try {
+    const agent = await targetAgent(context);
+    const directory = store.openImage(workload.name, move);
+    const { port, ticket } = await agent.call('receive', moveNames(context));
+    const address = { host: target.host, port };
+    const told = (done: number, total: number) => progress({ phase: 'transfer', done, total, unit: 'bytes' });
+    const sending = sendImage(directory, { address, ticket, security, node: target.node, progress: told });
+    log.info({ move, ...(await unlessAborted(context, sending)) }, 'image sent');
+  } catch (cause) {
+    throw fromTarget(cause, target.node);
+  }
+}
 
 /** The target makes the processes from the image and leaves them stopped. */
 export async function restore(context: MoveContext): Promise<void> {

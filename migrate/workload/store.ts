@@ -9,6 +9,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -43,6 +44,12 @@ export type Copy = z.infer<typeof copy>;
 
 export type StoredWorkload = z.infer<typeof stored>;
 
+export interface StoreOptions {
+  readonly images?: string | undefined;
+  /** Images stay when their moves are over. */
+  readonly keepImages?: boolean;
+}
+
 /**
  * The directory that all nodes share: one directory for each workload, with its sockets, logs, images and what agents
  * must remember. Only its owner may look inside: images hold the memory of applications.
@@ -53,9 +60,16 @@ export class Store {
   readonly #root: string;
   readonly #uid: number | undefined;
 
+  /** Where images are, when that is not below the root: a directory of this node alone. */
+  readonly images: string | undefined;
+  readonly #keepImages: boolean;
+
   /** @param uid who must own the directories */
-  constructor(root: string, uid = process.getuid?.()) {
+  constructor(root: string, uid = process.getuid?.(), options: StoreOptions = {}) {
     this.#uid = uid;
+    this.#keepImages = options.keepImages ?? false;
+    this.images = options.images === undefined ? undefined : resolve(options.images);
+    if (this.images !== undefined) makePrivate(this.images, uid);
     this.root = resolve(root);
     this.#root = join(this.root, 'workloads');
     makePrivate(this.#root, uid);
@@ -128,9 +142,32 @@ export class Store {
     this.#replace(join(this.moveDirectory(name, move), 'copy.json'), JSON.stringify(copy));
   }
 
+  /**
+   * Where this node keeps the image of a move. Where it does so in a directory of its own, the name that all nodes see leads
+   * there from now on: first at the source, then, when it has the image, at the target.
+   */
+  openImage(name: string, move: string): string {
+    const shared = join(this.moveDirectory(name, move), 'image');
+    const own = this.#ownImage(name, move);
+    if (own === undefined) return shared;
+    makePrivate(own, this.#uid);
+    const link = `${shared}.${process.pid}`;
+    rmSync(link, { force: true });
+    symlinkSync(own, link);
+    renameSync(link, shared);
+    return own;
+  }
+
   /** An image holds the application's memory and is of no use after the move. */
   removeImage(name: string, move: string): void {
+    if (this.#keepImages) return;
+    const own = this.#ownImage(name, move);
+    if (own !== undefined) rmSync(own, { recursive: true, force: true });
     rmSync(join(this.moveDirectory(name, move), 'image'), { recursive: true, force: true });
+  }
+
+  #ownImage(name: string, move: string): string | undefined {
+    return this.images === undefined ? undefined : join(this.images, `${name}-${move}`);
   }
 
   writeRecord(name: string, move: string, record: unknown): void {

@@ -20,7 +20,7 @@ export type Security =
   | { readonly kind: 'plaintext' };
 
 /** What a socket is for: each purpose has a key of its own, so that a link cannot be played to a control port. */
-export type SocketPurpose = 'link' | 'control';
+export type SocketPurpose = 'link' | 'control' | 'image';
 
 export const securityOptions = {
   'secret-file': optional(path(), 'file with the secret shared by all parts; make one with: openssl rand -base64 32'),

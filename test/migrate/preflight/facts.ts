@@ -18,6 +18,7 @@ export const target: Inspection = {
   machine: 'another',
   host,
   sharesState: true,
+  ownImages: false,
   portsTaken: [],
   files: [],
 };

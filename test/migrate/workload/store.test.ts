@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { processState } from '../../../migrate/workload/process.js';
@@ -75,4 +75,23 @@ t.test('a process id that now belongs to another process counts as ended', async
   t.equal(lifeOf(workload), 'running');
   t.equal(lifeOf({ ...workload, startTicks: '1' }), 'ended');
   t.equal(lifeOf({ ...workload, pid: 2 ** 22 + 1 }), 'ended');
+});
+
+t.test('an image of its own node is reached by the name that all nodes see, and removed with it', async (t) => {
+  const home = t.testdir();
+  const store = new Store(join(home, 'state'), process.getuid?.(), { images: join(home, 'own') });
+  store.create('orders');
+  const shared = join(store.openMove('orders', 'm1'), 'image');
+  const own = store.openImage('orders', 'm1');
+  t.equal(store.openImage('orders', 'm1'), own, 'once more');
+  t.equal(statSync(own).mode & 0o777, 0o700);
+  t.equal(realpathSync(shared), realpathSync(own));
+  const other = new Store(join(home, 'state'), process.getuid?.(), { images: join(home, 'other') });
+  const theirs = other.openImage('orders', 'm1');
+  t.equal(realpathSync(shared), realpathSync(theirs), 'it leads to whoever has it last');
+  store.removeImage('orders', 'm1');
+  t.same([existsSync(own), existsSync(theirs), existsSync(shared)], [false, true, false], 'each removes its own');
+  const keeping = new Store(join(home, 'state'), process.getuid?.(), { images: join(home, 'other'), keepImages: true });
+  keeping.removeImage('orders', 'm1');
+  t.ok(existsSync(theirs));
 });
