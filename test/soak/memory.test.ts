@@ -15,7 +15,7 @@ import { Witness } from '../e2e/witness.js';
 import type { Fetched, FetcherPlan } from './fetcher.js';
 import { residentBytes } from './resident.js';
 
-t.setTimeout(240_000);
+t.setTimeout(300_000);
 
 const mebi = 1024 * 1024;
 const sessions = 200;

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { type FaultKind, installFaults } from '../e2e/faults/switch.js';
 import { Soak, type SoakOptions, type SoakResult } from './soak.js';
 
-t.setTimeout(240_000);
+t.setTimeout(300_000);
 
 const options = { sessions: 10, workloads: 2, cutsPerSecond: 5, pauseMsMax: 60, stallMs: 60_000 };
 
