@@ -1,4 +1,5 @@
 /** One run of the benchmark: what is measured, for how long, and the report of it. */
+import { errorText } from '../../shim/program/errors.js';
 import { loads } from './conversation.js';
 import { goalsOf } from './goals.js';
 import {
@@ -91,19 +92,10 @@ export async function runPlan(plan: Plan, say: Say): Promise<Report> {
   const machine = describeMachine(await haproxyVersion());
   const wire = await measureWire(plan, say);
   const sql = await measureSql(plan, say);
-  const memory: MemoryResult[] = [];
-  const rebind: RebindResult[] = [];
-  const churn: ChurnResult[] = [];
-  if (plan.paths.includes('holdfast')) {
-    memory.push(await measureMemory('holdfast', plan.memorySessions, say));
-    for (const each of plan.rebind.sessions) {
-      rebind.push(await measureRebind('holdfast', each, plan.rebind.repeats, say));
-    }
-    if (plan.churnSessions > 0) churn.push(await measureChurn('holdfast', plan.churnSessions, say));
-  }
+  const held = await measureHolds(plan, say);
   const measured = [...wire.measured, ...sql.measured];
   const msPerThousand = sql.loginsMsPerThousand;
-  const findings = { measured, memory, rebind, churn, loginsMsPerThousand: msPerThousand };
+  const findings = { measured, ...held, loginsMsPerThousand: msPerThousand };
   return {
     at,
     mode: plan.mode,
@@ -113,12 +105,39 @@ export async function runPlan(plan: Plan, say: Say): Promise<Report> {
     rows: rowsOf(measured, ({ level, load }) =>
       level === 'wire' ? loads[load].requestBytes + loads[load].answerBytes : undefined,
     ),
-    memory,
-    rebind,
-    churn,
+    ...held,
     logins: { count: plan.logins, msPerThousand },
     goals: goalsOf(findings),
   };
+}
+
+/** What fails is told in the report, and the rest is measured all the same. */
+async function measureHolds(plan: Plan, say: Say): Promise<Pick<Report, 'memory' | 'rebind' | 'churn' | 'failures'>> {
+  const memory: MemoryResult[] = [];
+  const rebind: RebindResult[] = [];
+  const churn: ChurnResult[] = [];
+  const failures: { what: string; reason: string }[] = [];
+  const attempt = async <T>(what: string, into: T[], measure: () => Promise<T>): Promise<void> => {
+    try {
+      into.push(await measure());
+    } catch (error) {
+      failures.push({ what, reason: errorText(error).trim() });
+    }
+  };
+  if (plan.paths.includes('holdfast')) {
+    const { memorySessions, rebind: again, churnSessions } = plan;
+    await attempt(`memory of ${memorySessions} sessions`, memory, () => measureMemory('holdfast', memorySessions, say));
+    for (const each of again.sessions) {
+      const measure = () => measureRebind('holdfast', each, again.repeats, say);
+      await attempt(`binding ${each} sessions again`, rebind, measure);
+    }
+    if (churnSessions > 0) {
+      await attempt(`${churnSessions} sessions that come and go`, churn, () =>
+        measureChurn('holdfast', churnSessions, say),
+      );
+    }
+  }
+  return { memory, rebind, churn, failures };
 }
 
 async function haproxyVersion(): Promise<string> {

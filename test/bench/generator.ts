@@ -9,6 +9,7 @@
  * The pids are those of whom the processor time in the window is told, in that order.
  */
 import { createHistogram } from 'node:perf_hooks';
+import { errorText } from '../../shim/program/errors.js';
 import { Channel } from './channel.js';
 import { type Conversation, conversation, type Exchange, loadNames } from './conversation.js';
 import { dial, Poll, ready } from './kernel.js';
@@ -139,24 +140,29 @@ class Generator {
   }
 }
 
-const [port, load = '', connections, warmMs = '', measureMs, pids = ''] = process.argv.slice(2);
-const generator = new Generator(Number(port), load);
-const loginMs = generator.open(Number(connections));
-if (warmMs === 'idle') {
-  console.log(JSON.stringify({ loginMs }));
-  setInterval(() => undefined, 60_000);
-} else if (warmMs === 'load') {
-  console.log(JSON.stringify({ loginMs }));
-  generator.run(Number.POSITIVE_INFINITY);
-} else if (warmMs === 'sessions') {
-  const fromMs = performance.now();
-  const sessions = generator.runUntilClosed(Number(measureMs));
-  console.log(JSON.stringify({ seconds: (performance.now() - fromMs) / 1_000, sessions }));
-  process.exit();
-} else {
-  generator.run(Number(warmMs));
-  const others = pids.split(',').filter((each) => each !== '');
-  console.log(JSON.stringify(generator.measure(Number(measureMs), others.map(Number)) satisfies Sample));
+async function main([port, load = '', connections, how = '', measureMs, pids = '']: readonly string[]): Promise<void> {
+  const generator = new Generator(Number(port), load);
+  const loginMs = generator.open(Number(connections));
+  if (how === 'idle' || how === 'load') {
+    console.log(JSON.stringify({ loginMs }));
+    if (how === 'load') generator.run(Number.POSITIVE_INFINITY);
+    await new Promise(() => setInterval(() => undefined, 60_000));
+  } else if (how === 'sessions') {
+    const fromMs = performance.now();
+    const sessions = generator.runUntilClosed(Number(measureMs));
+    console.log(JSON.stringify({ seconds: (performance.now() - fromMs) / 1_000, sessions }));
+  } else {
+    generator.run(Number(how));
+    const others = pids.split(',').filter((each) => each !== '');
+    console.log(JSON.stringify(generator.measure(Number(measureMs), others.map(Number)) satisfies Sample));
+  }
+}
+
+try {
+  await main(process.argv.slice(2));
   // The sessions end with the process.
   process.exit();
+} catch (error) {
+  console.error(errorText(error));
+  process.exit(1);
 }

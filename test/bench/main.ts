@@ -58,7 +58,7 @@ await runProgram({
         await write(out, report);
         if (json) printJson(report);
         else print(report);
-        return 0;
+        return report.failures.length === 0 ? 0 : 1;
       }
       case 'memory':
         printJson(await measureMemory(settings.path, sessions ?? 10_000, say));
@@ -85,11 +85,12 @@ await runProgram({
   },
 });
 
-function print({ rows, goals, missing }: Report): void {
+function print({ rows, goals, missing, failures }: Report): void {
   printTable(rowColumns, rows, 'nothing was measured');
   process.stdout.write('\n');
   printTable(goalColumns, goals, 'no goals');
   for (const { path: name, reason } of missing) process.stdout.write(`${name}: ${reason}\n`);
+  for (const { what, reason } of failures) process.stdout.write(`FAILED: ${what}: ${reason}\n`);
 }
 
 function printHot(role: string, hot: readonly Hot[]): void {

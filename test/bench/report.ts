@@ -13,6 +13,8 @@ export interface Report {
   readonly machine: Machine;
   /** Ways that could not be measured. */
   readonly missing: readonly { readonly path: PathName; readonly reason: string }[];
+  /** What was tried and went wrong: its goals have no value. */
+  readonly failures: readonly { readonly what: string; readonly reason: string }[];
   readonly rows: readonly Row[];
   readonly memory: readonly MemoryResult[];
   readonly rebind: readonly RebindResult[];
