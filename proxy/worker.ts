@@ -80,9 +80,11 @@ await runProgram({
     const registry = parts.registry(protection);
     registry.takeOver(taken?.workloads ?? []);
     for (const [id, handle] of sockets) {
-      if (id < firstOwner || taken?.unclaimed.includes(id) === false) continue;
-      handle.close();
-      keeper.drop(id);
+      if (id < firstOwner) continue;
+      const isTaken = taken?.unclaimed.includes(id) === false;
+      if (!isTaken) handle.close();
+      // Without a journal nobody says when a session is over: the keeper's descriptor would keep its connection open.
+      if (!isTaken || journal === undefined) keeper.drop(id);
     }
     journal?.inherit();
     tellTakeover(log, taken, crashed);

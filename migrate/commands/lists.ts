@@ -12,19 +12,20 @@ const listOptions = {
   ...operatorOptions,
 } as const;
 
-const sessionColumns: readonly Column<SessionRow>[] = [
+export const sessionColumns: readonly Column<SessionRow>[] = [
   { head: 'workload', cell: ({ workload }) => workload },
   { head: 'sid', cell: ({ sid, stale }) => (stale ? `${sid}?` : sid), align: 'right' },
   { head: 'serial#', cell: ({ serial }) => serial, align: 'right' },
   { head: 'user', cell: ({ user }) => user, spare: 1 },
   { head: 'service', cell: ({ service }) => service, spare: 2 },
-  { head: 'program', cell: ({ program }) => program, spare: 5 },
-  { head: 'driver', cell: ({ driver }) => driver, spare: 6 },
+  { head: 'program', cell: ({ program }) => program, spare: 6 },
+  { head: 'driver', cell: ({ driver }) => driver, spare: 7 },
   { head: 'doing', cell: activity },
   { head: 'transaction', cell: transaction, align: 'right' },
   { head: 'link', cell: ({ state }) => state },
   { head: 'from', cell: ({ address }) => address, spare: 3 },
-  { head: 'calls', cell: ({ callsTotal }) => callsTotal, align: 'right', spare: 4 },
+  { head: 'calls', cell: ({ callsTotal }) => callsTotal, align: 'right', spare: 5 },
+  { head: 'protected', cell: protection, spare: 4 },
   { head: 'movable', cell: movability },
 ];
 
@@ -45,6 +46,11 @@ function movability({ movable, reason, callsInFlight }: SessionRow): string {
   return `${movable === true ? 'yes' : movable === false ? 'no' : 'unknown'}: ${why}`;
 }
 
+/** Whether it would outlive a crash of the proxy's worker, or why not. */
+function protection({ protection: state }: SessionRow): string {
+  return state === 'protected' ? 'yes' : `no: ${state}`;
+}
+
 export const sessions = defineCommand({
   name: 'sessions',
   summary: 'Lists the database sessions that the proxy holds.',
@@ -52,6 +58,10 @@ export const sessions = defineCommand({
   examples: [
     ['holdfast sessions', 'A table; a narrow terminal gets fewer columns'],
     ['holdfast sessions --json', 'All that is known of each'],
+    [
+      `holdfast sessions --json | jq '.[] | select(.protection != "protected")'`,
+      'Sessions that are not protected against a worker crash, with the reason',
+    ],
   ],
   async main({ settings }) {
     const rows = await new Operator(settings).proxy.sessions();

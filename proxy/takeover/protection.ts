@@ -76,7 +76,8 @@ export class JournalProtection implements Protection {
     journal.begin(id, () => packSaved(take()));
     // After its first checkpoint: whoever is given a connection can find out what it is.
     if (socket !== undefined && taken === undefined) channel.keep(id, socket);
-    let isOpen = socket !== undefined;
+    // One that was taken over is kept, also when its connection broke while it was taken over.
+    let isOpen = socket !== undefined || taken !== undefined;
     const drop = (): void => {
       if (isOpen) channel.drop(id);
       isOpen = false;

@@ -219,9 +219,10 @@ class Advance {
         this.#driverEnded = true;
         break;
       case 'ended':
-        this.#closedInOrder ||= note.code === 'closed';
         // Nothing comes after an end that was not in order.
-        if ((this.#ended ?? 'closed') === 'closed') this.#ended = note.code;
+        if ((this.#ended ?? 'closed') !== 'closed') break;
+        this.#closedInOrder ||= note.code === 'closed';
+        this.#ended = note.code;
         break;
       case 'closed':
         this.#closed = note;
