@@ -4,6 +4,7 @@ import type { Logger } from '../shim/program/log.js';
 import type { Security } from '../shim/program/security.js';
 import type { Abort } from './abort.js';
 import type { AgentVerbs, Bound } from './contract.js';
+import type { Hooks } from './hooks.js';
 import type { Before, Journal } from './journal.js';
 import type { Failure } from './plan.js';
 import type { Blackout } from './preflight/finding.js';
@@ -42,6 +43,8 @@ export interface MoveGround {
 export interface MoveContext extends MoveGround {
   /** The longest the application may wait before the target has bound, from the detach on. */
   readonly maxBlackoutMs: number | undefined;
+  /** Programs of the operator that run at points of the move. */
+  readonly hooks: Hooks | undefined;
   readonly journal: Journal;
   /** Steps that can be broken off without harm listen to it. */
   readonly abort: Abort;

@@ -18,6 +18,7 @@ export type MoveErrorCode =
   | 'upgrade-failed'
   // What failed on the way.
   | 'start-failed'
+  | 'hook-failed'
   | 'detach-failed'
   | 'dump-failed'
   | 'restore-failed'

@@ -50,3 +50,5 @@ export const alertBytesMax = 1_048_576;
 export const alertRequestMsMax = 10_000;
 /** Connections to the port for alerts. */
 export const alertConnectionsMax = 64;
+/** What is kept of the output of a hook. */
+export const hookOutputBytesMax = 4_096;

@@ -1,5 +1,6 @@
 import { CodedError, errorText } from '../shim/program/errors.js';
 import { type MoveContext, need } from './context.js';
+import { hookAfterPhase, hookOnAbort } from './hooks.js';
 import { type Begin, before, type JournalEntry, readJournal } from './journal.js';
 import {
   type Failure,
@@ -66,7 +67,9 @@ export async function runMove(
   for (const action of step.actions) report(action, context, emit);
   await context.journal.flush().catch((err: unknown) => context.log.error({ err, move: context.move }, 'journal'));
   await context.found.agent?.close();
-  return recordOf(context, readJournal(directory), step.state.outcome);
+  const record = recordOf(context, readJournal(directory), step.state.outcome);
+  await hookOnAbort(context, record);
+  return record;
 }
 
 /** Asks for an abort when the application has waited for too long; from the bind on that step sees to it. */
@@ -100,6 +103,7 @@ async function carryOut(action: PlanAction, context: MoveContext): Promise<PlanE
     if (action.kind === 'perform') {
       await announce(action.phase, context);
       await perform[action.phase](context);
+      await hookAfterPhase(action.phase, context);
       return abort.reason === undefined ? { kind: 'done' } : { kind: 'done', abort: abort.reason };
     }
     if (action.kind === 'undo') {

@@ -5,6 +5,7 @@ import type { Cluster } from './cluster.js';
 import type { WorkloadInfo } from './contract.js';
 import { MoveError } from './errors.js';
 import { History } from './history.js';
+import type { Hooks } from './hooks.js';
 import type { Monitor } from './preflight/monitor.js';
 import { ProxyView } from './proxy.js';
 import { ShimView } from './shim.js';
@@ -22,6 +23,8 @@ export interface Node {
   readonly store: Store;
   /** Path of CRIU. */
   readonly criu: string;
+  /** Programs of the operator that run at points of moves. */
+  readonly hooks?: Hooks | undefined;
   /** The account that reads limits of the database. */
   readonly monitor?: Monitor | undefined;
   readonly log: Logger;

@@ -254,6 +254,7 @@ function contextOf(
   return {
     ...groundOf(node, workload, begin, begin.move),
     maxBlackoutMs: begin.maxBlackoutMs,
+    hooks: node.hooks,
     journal,
     abort: new Abort(),
     progress: (event) => emit({ kind: 'progress', ...event }),

@@ -4,6 +4,7 @@ import { agentContract } from '../contract.js';
 import { evacuateNode } from '../fleet/evacuate.js';
 import type { EvacuationRecord } from '../fleet/evacuation.js';
 import type { EvacuateRequest } from '../fleet/messages.js';
+import { runHook } from '../hooks.js';
 import type { Node } from '../node.js';
 import {
   type AlertAction,
@@ -112,8 +113,10 @@ export class AlertService {
   }
 }
 
-function notify({ log }: Node, rule: string, { fingerprint, labels, annotations, startsAt }: Alert): void {
-  log.warn({ rule, fingerprint, labels, annotations, startsAt }, 'alert to be told of');
+function notify({ log, hooks }: Node, rule: string, { fingerprint, labels, annotations, startsAt }: Alert): void {
+  const told = { rule, fingerprint, labels, annotations, startsAt };
+  log.warn(told, 'alert to be told of');
+  void runHook(hooks, 'on-alert', told).catch((err: unknown) => log.error({ err, rule }, 'a hook failed'));
 }
 
 function requestOf(rule: AlertRule, agent: string): EvacuateRequest {

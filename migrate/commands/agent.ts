@@ -2,7 +2,7 @@ import { ConfigError, option, optional, required } from '../../shim/program/conf
 import { errorText } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { loadSecurity, securityOptions } from '../../shim/program/security.js';
-import { flag, name, path, text } from '../../shim/program/values.js';
+import { duration, flag, name, path, text } from '../../shim/program/values.js';
 import { startAgent } from '../agent.js';
 import { alertOptions, startAlerts } from '../alerts/options.js';
 import { agentAddress, clusterOptions, loadCluster } from '../cluster.js';
@@ -36,6 +36,11 @@ export const agent = defineCommand({
       path('DIR'),
       'directory with workload-NAME.pem for the shims started here; that of --tls-cert when left out',
     ),
+    'hooks-dir': optional(
+      path('DIR'),
+      'directory with programs that run at points of a move: pre-detach, post-restore, post-bind, on-abort; and on-alert',
+    ),
+    'hook-timeout': option(duration(), '10s', 'time for one of them; then it is killed'),
     ...alertOptions,
     ...clusterOptions,
     ...securityOptions,
@@ -60,6 +65,9 @@ export const agent = defineCommand({
       store: openStore(settings),
       criu: settings.criu,
       ...(settings.monitorFile === undefined ? {} : { monitor: loadMonitor(settings.monitorFile) }),
+      ...(settings.hooksDir === undefined
+        ? {}
+        : { hooks: { directory: settings.hooksDir, timeoutMs: settings.hookTimeout } }),
       log,
       busy,
       moves: new Map(),

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -57,6 +57,7 @@ async function installation(t: Test) {
       log,
       busy: new Set(),
       moves: new Map(),
+      hooks: { directory: join(root, 'hooks'), timeoutMs: 20_000 },
     };
     const server = await startAgent(node);
     agents.set(name, node);
@@ -229,6 +230,41 @@ t.test('a target that does not see the shared directory, or other processes, is 
   t.match(seen, { sharesState: true, files: [{ kind: 'directory' }, { kind: 'missing' }] });
   const other = await ask('node-b', 'inspect', { ...request, process: { pid, startTicks: 'another' } });
   t.match(other, { sharesState: false });
+});
+
+t.test('hooks run at their points with the record, and one that fails before the detach stops the move', async (t) => {
+  await run(t, 'orders-7', ['sleep', '60']);
+  const directory = join(root, 'hooks');
+  const seen = join(root, 'seen');
+  mkdirSync(directory);
+  const hook = (name: string, script: string) => {
+    writeFileSync(join(directory, name), `#!/bin/sh\ncat >>'${seen}'\n${script}\n`, { mode: 0o700 });
+  };
+  for (const name of ['pre-detach', 'post-bind', 'on-abort']) hook(name, 'exit 0');
+  const points = () => {
+    const lines = readOrNothing(seen)?.trim().split('\n') ?? [];
+    rmSync(seen, { force: true });
+    return lines.map((line) => JSON.parse(line));
+  };
+  const move = (to: string) => ask('node-a', 'move', { name: 'orders-7', to, mover: 'relink' });
+  t.match(await move('node-b'), { outcome: 'moved', warnings: [] });
+  const names = { workload: 'orders-7', from: { node: 'node-a' }, to: { node: 'node-b' } };
+  t.match(points(), [
+    { hook: 'pre-detach', ...names, epoch: { before: 1 } },
+    { hook: 'post-bind', ...names, epoch: { after: 2 } },
+  ]);
+  hook('post-bind', 'echo no mail; exit 1');
+  const back = await ask('node-b', 'move', { name: 'orders-7', to: 'node-a', mover: 'relink' });
+  t.match(back, { outcome: 'moved', warnings: [{ code: 'hook-failed', message: /post-bind: ended with 1: no mail/ }] });
+  points();
+  hook('pre-detach', 'echo not now >&2; exit 3');
+  t.match(await move('node-b'), {
+    outcome: 'put-back',
+    running: 'source',
+    error: { code: 'hook-failed', phase: 'preflight', message: 'pre-detach: ended with 3: not now' },
+  });
+  t.match(points(), [{ hook: 'pre-detach' }, { hook: 'on-abort', ...names, outcome: 'put-back' }]);
+  rmSync(directory, { recursive: true });
 });
 
 t.test('what preflight finds leaves the source bound as it was', async (t) => {
