@@ -10,7 +10,7 @@ import type { Failure } from './plan.js';
 import type { Blackout } from './preflight/finding.js';
 import type { Monitor } from './preflight/monitor.js';
 import type { ProxyView } from './proxy.js';
-import type { MoveEvent, MoverName } from './record.js';
+import type { Moment, MoveEvent, MoverName } from './record.js';
 import type { ShimView } from './shim.js';
 import type { ProcessIdentity, Store, StoredWorkload } from './workload/store.js';
 
@@ -45,6 +45,12 @@ export interface MoveContext extends MoveGround {
   readonly maxBlackoutMs: number | undefined;
   /** Programs of the operator that run at points of the move. */
   readonly hooks: Hooks | undefined;
+  readonly when: Moment;
+  readonly deadlineMs: number;
+  /** What is done when the moment has not come by the deadline. */
+  readonly after: 'move' | 'give-up';
+  /** Told while a move waits for its moment. */
+  readonly waiting: (sessions: number, first: string) => void;
   readonly journal: Journal;
   /** Steps that can be broken off without harm listen to it. */
   readonly abort: Abort;
@@ -64,7 +70,7 @@ export interface MoveContext extends MoveGround {
     copy?: ProcessIdentity;
     bound?: Bound;
     /** When the application began to wait; monotonic clock. */
-    darkSinceMs?: number;
+    darkSinceMs?: number | undefined;
     after?: { readonly row: WorkloadRow | undefined; readonly sessions: readonly SessionRow[] };
   };
 }

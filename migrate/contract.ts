@@ -6,7 +6,7 @@ import { briefMove, chainFault, sealedRecord } from './history.js';
 import { commandWordsMax, environmentMax, historyMax } from './limits.js';
 import { inspection, inspectRequest } from './preflight/facts.js';
 import { preflightReport } from './preflight/finding.js';
-import { asker, moveEvent, moveRecord, moverNames } from './record.js';
+import { afterDeadline, asker, moments, moveEvent, moveRecord, moverNames } from './record.js';
 
 const nothing = z.object({});
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'not a name');
@@ -87,6 +87,10 @@ export const agentContract = defineContract('holdfast-agent', 1, {
       allowUnknown: z.boolean().optional(),
       /** Given up, and the source put back, when the application has waited longer than this before the target has bound. */
       maxBlackoutMs: z.number().int().min(1).optional(),
+      /** What to wait for, how long, and what to do when it has not come. */
+      when: z.enum(moments).optional(),
+      deadlineMs: z.number().int().min(0).optional(),
+      after: z.enum(afterDeadline).optional(),
       by: asker.optional(),
     }),
     reply: moveRecord,

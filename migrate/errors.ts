@@ -34,6 +34,7 @@ export type MoveErrorCode =
   // Why one that could have gone on did not.
   | 'aborted'
   | 'blackout-exceeded'
+  | 'deadline-passed'
   | 'cut-off'
   // Of the records of moves.
   | 'record-altered'

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { errorText } from '../shim/program/errors.js';
 import { MoveError } from './errors.js';
 import { phaseNames, undoOf } from './plan.js';
-import { asker, failure, knownSession, moverNames } from './record.js';
+import { afterDeadline, asker, failure, knownSession, moments, moverNames } from './record.js';
 import { readOrNothing } from './workload/process.js';
 import { syncDirectory } from './workload/store.js';
 
@@ -26,6 +26,10 @@ const begin = z.object({
   to: z.string(),
   allowUnknown: z.boolean(),
   maxBlackoutMs: z.number().optional(),
+  when: z.enum(moments),
+  deadlineMs: z.number(),
+  // Of the deadline.
+  after: z.enum(afterDeadline),
   by: asker,
 });
 
@@ -39,6 +43,8 @@ export const before = z.object({
 const entry = z.discriminatedUnion('kind', [
   begin,
   z.object({ kind: z.literal('found'), atMs, before }),
+  /** The link is taken down for the last look: from here on the application waits, if it was the last one. */
+  z.object({ kind: z.literal('dark'), atMs }),
   z.object({ kind: z.literal('phase'), atMs, phase }),
   z.object({ kind: z.literal('done'), atMs, phase, ms: z.number() }),
   z.object({ kind: z.literal('failed'), atMs, phase, ms: z.number(), error: failure }),

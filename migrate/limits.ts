@@ -22,6 +22,9 @@ export const environmentMax = 1_000;
 export const ghostBytesMax = 256 * 1_048_576;
 /** Moves that an agent lists at once. */
 export const historyMax = 1_000;
+/** How long a move waits for its moment, unless told otherwise, and how often it looks. */
+export const deadlineMsDefault = 30_000;
+export const lookMs = 100;
 /** How often a step that takes long tells how far it is. */
 export const progressMs = 250;
 /** How often process states are looked at while waiting for one: the kernel does not announce them to strangers. */

@@ -12,11 +12,12 @@ import {
   stepPlan,
   type Undo,
 } from './plan.js';
-import { blackoutOf, type MoveEvent, type MoveRecord, type MoverName, roundMs } from './record.js';
+import { blackoutOf, type Moment, type MoveEvent, type MoveRecord, type MoverName, roundMs } from './record.js';
 import { bind, blackoutExceeded } from './steps/bind.js';
 import { attach, detach } from './steps/detach.js';
 import { freeze, thaw } from './steps/freeze.js';
 import { preflight } from './steps/preflight.js';
+import { quiesce } from './steps/quiesce.js';
 import { abandon, restore, transfer } from './steps/restore.js';
 import { release, retire } from './steps/retire.js';
 import { compareSessions, verify } from './steps/verify.js';
@@ -25,6 +26,7 @@ type Perform = (context: MoveContext) => Promise<void>;
 
 const perform: Readonly<Record<Phase, Perform>> = {
   preflight,
+  quiesce,
   detach,
   freeze,
   transfer,
@@ -35,11 +37,16 @@ const perform: Readonly<Record<Phase, Perform>> = {
 };
 const undo: Readonly<Record<Undo, Perform>> = { release, attach, thaw, abandon };
 
-/** What a mover has to do: relink leaves the processes where they are. */
-export const phasesOf: Readonly<Record<MoverName, readonly Phase[]>> = {
+const moverPhases: Readonly<Record<MoverName, readonly Phase[]>> = {
   criu: ['preflight', 'detach', 'freeze', 'transfer', 'restore', 'bind', 'verify', 'retire'],
   relink: ['preflight', 'detach', 'bind', 'verify', 'retire'],
 };
+
+/** What a mover has to do: relink leaves the processes where they are. Only a move that waits for a moment has a phase for it. */
+export function phasesOf(mover: MoverName, when: Moment): readonly Phase[] {
+  const [first = 'preflight', ...rest] = moverPhases[mover];
+  return when === 'now' ? moverPhases[mover] : [first, 'quiesce', ...rest];
+}
 
 /**
  * Runs a move from `first` to its end, one way or the other; throws only when its journal can no longer be read.
@@ -51,7 +58,7 @@ export async function runMove(
   emit: (event: MoveEvent) => void,
   directory: string,
 ): Promise<MoveRecord> {
-  const phases = phasesOf[context.mover];
+  const phases = phasesOf(context.mover, context.when);
   const stopTimer = new BlackoutTimer(context);
   let step = first;
   while (step.state.kind !== 'finished') {
@@ -122,7 +129,7 @@ async function carryOut(action: PlanAction, context: MoveContext): Promise<PlanE
 
 /** What follows must not happen unless the journal says so first; before the application begins to wait, durably. */
 async function announce(phase: Phase, { journal, found }: MoveContext): Promise<void> {
-  if (phase === 'detach') {
+  if (phase === 'quiesce' || phase === 'detach') {
     journal.write({ kind: 'found', before: before.parse(need(found.before, 'the sessions')) });
     journal.write({ kind: 'phase', phase });
     await journal.flush();
@@ -203,7 +210,9 @@ function recordOf(context: MoveContext, entries: readonly JournalEntry[], outcom
 /** From the detach until somebody has bound again; what has no end yet counts until now. */
 function blackoutIn(entries: readonly JournalEntry[]): MoveRecord['blackoutMs'] {
   const phases = entries.flatMap((each) => (each.kind === 'done' || each.kind === 'failed' ? [each] : []));
-  const begun = entries.find((each) => each.kind === 'phase' && each.phase === 'detach');
+  const begun =
+    entries.findLast(({ kind }) => kind === 'dark') ??
+    entries.find((each) => each.kind === 'phase' && each.phase === 'detach');
   if (begun === undefined) return blackoutOf(phases, 0);
   const isBound = (each: JournalEntry) =>
     (each.kind === 'done' && each.phase === 'bind') ||

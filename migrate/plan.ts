@@ -3,7 +3,7 @@ import { assertNever } from '../shim/program/errors.js';
 /**
  * One move, as a pure machine: which phase comes next, what has to be undone when one fails, and who owns the sessions.
  *
- *     running(preflight) → running(detach) → ... → running(bind) ═╪═ running(verify) → running(retire) → finished(moved)
+ *     running(preflight) → running(quiesce) → running(detach) → ... → running(bind) ═╪═ running(verify) → running(retire) → finished(moved)
  *          │ failed, aborted    │                     │           │        │ failed          │ failed
  *          ▼                    ▼                     ▼           │        └─ a warning, goes on ─┘
  *        undoing(last one first) ──────────────→ finished(put-back)
@@ -17,12 +17,24 @@ import { assertNever } from '../shim/program/errors.js';
  * A plan that was cut off, or is stranded, goes on by `resumePlan`: every phase from the bind on and every undo can be
  * repeated without harm.
  */
-export const phaseNames = ['preflight', 'detach', 'freeze', 'transfer', 'restore', 'bind', 'verify', 'retire'] as const;
+export const phaseNames = [
+  'preflight',
+  'quiesce',
+  'detach',
+  'freeze',
+  'transfer',
+  'restore',
+  'bind',
+  'verify',
+  'retire',
+] as const;
 export type Phase = (typeof phaseNames)[number];
 
 /** What takes a phase back, done also when the phase failed half-way: each is harmless when there is nothing to undo. */
 export const undoOf = {
   preflight: 'release',
+  /** The last look is taken with the link down. */
+  quiesce: 'attach',
   detach: 'attach',
   freeze: 'thaw',
   restore: 'abandon',
@@ -176,7 +188,8 @@ function noteOf(state: Running, nowMs: number, error?: Failure): PlanAction {
 /** Once the target may have bound, its copy is ended only after the source has: before that it may be the one that lives on. */
 function undosFrom(phases: readonly Phase[], phase: Phase): readonly Undo[] {
   const attempted = phases.slice(0, phases.indexOf(phase) + 1);
-  const undos = attempted.toReversed().flatMap((each) => (each in undoOf ? [undoOf[each as keyof typeof undoOf]] : []));
+  const all = attempted.toReversed().flatMap((each) => (each in undoOf ? [undoOf[each as keyof typeof undoOf]] : []));
+  const undos = [...new Set(all)];
   if (!attempted.includes('bind') || !undos.includes('abandon')) return undos;
   return [...undos.filter((undo) => undo !== 'abandon' && undo !== 'release'), 'abandon', 'release'];
 }

@@ -47,6 +47,9 @@ export class Progress {
       case 'progress':
         this.#underWay(`${event.phase.padEnd(10)} ${howFar(event)}`);
         return;
+      case 'waiting':
+        this.#underWay(`quiesce    ${event.sessions} sessions: ${event.first}`);
+        return;
       case 'done':
         this.#line(`  ✓ ${event.phase.padEnd(10)} ${shownMs(event.ms)}`);
         return;

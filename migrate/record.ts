@@ -6,6 +6,10 @@ export const failure = z.object({ code: z.string(), message: z.string() });
 /** Who gives a command, for records and audit logs. */
 export const asker = z.object({ user: z.string(), host: z.string() });
 export const moverNames = ['criu', 'relink'] as const;
+/** What is waited for before a move. */
+export const moments = ['now', 'call-end', 'transaction-end', 'pool-return'] as const;
+export type Moment = (typeof moments)[number];
+export const afterDeadline = ['move', 'give-up'] as const;
 
 /** What a session was before a move, as far as its record tells. */
 export const knownSession = z.object({
@@ -91,6 +95,8 @@ export const moveEvent = z.discriminatedUnion('kind', [
     total: z.number().optional(),
     unit: z.enum(['bytes', 'sessions']),
   }),
+  /** Sessions that are not there yet; `first` says what one of them does. */
+  z.object({ kind: z.literal('waiting'), sessions: z.number(), first: z.string() }),
   z.object({ kind: z.literal('done'), phase: z.enum(phaseNames), ms: z.number() }),
   z.object({ kind: z.literal('failed'), phase: z.enum(phaseNames), ms: z.number(), error: failure }),
   z.object({ kind: z.literal('undo'), undo: z.string() }),

@@ -11,7 +11,7 @@ import type { MoveContext, MoveGround } from './context.js';
 import { agentContract, type MoveRequest, type RunRequest, type WorkloadInfo } from './contract.js';
 import { MoveError } from './errors.js';
 import { type Begin, Journal, pastOf, readJournal } from './journal.js';
-import { strandedRetryMs, workloadsMax } from './limits.js';
+import { deadlineMsDefault, strandedRetryMs, workloadsMax } from './limits.js';
 import { phasesOf, runMove } from './move.js';
 import { exclusively, historyOf, type Node, ownWorkload, proxyOf, shimOf, workloadInfo } from './node.js';
 import { ownerNow } from './owner.js';
@@ -83,6 +83,7 @@ export async function moveWorkload(
   if (request.to === node.name) throw new MoveError('same-node', `${request.name} is at ${node.name} already`);
   if (lifeOf(workload) === 'ended') throw new MoveError('workload-ended', `${request.name} has ended`);
   const { name, to, mover, allowUnknown = false, maxBlackoutMs, by = { user: 'unknown', host: node.name } } = request;
+  const { when = 'now', deadlineMs = deadlineMsDefault, after = 'give-up' } = request;
   return exclusively(node, name, async () => {
     if (workload.moving !== undefined) {
       const { move: unfinished } = workload.moving;
@@ -103,6 +104,9 @@ export async function moveWorkload(
       to,
       allowUnknown,
       ...limit,
+      when,
+      deadlineMs,
+      after,
       by,
     } as const;
     const journal = new Journal(directory);
@@ -111,7 +115,7 @@ export async function moveWorkload(
     await journal.flush();
     node.store.write(moving);
     const context = contextOf(node, moving, begin, journal, emit);
-    return conduct(node, context, startPlan(phasesOf[mover], performance.now()), directory, by, emit);
+    return conduct(node, context, startPlan(phasesOf(mover, when), performance.now()), directory, by, emit);
   });
 }
 
@@ -255,6 +259,10 @@ function contextOf(
     ...groundOf(node, workload, begin, begin.move),
     maxBlackoutMs: begin.maxBlackoutMs,
     hooks: node.hooks,
+    when: begin.when,
+    deadlineMs: begin.deadlineMs,
+    after: begin.after,
+    waiting: (sessions, first) => emit({ kind: 'waiting', sessions, first }),
     journal,
     abort: new Abort(),
     progress: (event) => emit({ kind: 'progress', ...event }),
@@ -313,7 +321,7 @@ export async function resumeMove(node: Node, move: string, emit: (event: MoveEve
       const phase = past.phase ?? 'preflight';
       journal.write({ kind: 'resume', owner });
       node.log.warn({ workload: workload.name, move, phase, owner }, 'a move that was cut off goes on');
-      const first = resumePlan(phasesOf[past.begin.mover], phase, owner, error, performance.now());
+      const first = resumePlan(phasesOf(past.begin.mover, past.begin.when), phase, owner, error, performance.now());
       return await conduct(node, context, first, directory, past.begin.by, emit);
     } finally {
       await journal.close();

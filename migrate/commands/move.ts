@@ -8,7 +8,10 @@ import { MoveError } from '../errors.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { printJson } from '../output.js';
 import { Progress, summary } from '../progress.js';
-import { type MoveRecord, moverNames } from '../record.js';
+import { afterDeadline, type MoveRecord, moments, moverNames } from '../record.js';
+
+/** Written as a name: what has a property `then` may be taken for a promise. */
+const thenName = 'then';
 
 const json = option(
   flag(),
@@ -32,10 +35,21 @@ export const move = defineCommand({
       duration(),
       'give up, and put the source back, when the application has waited longer before the target has bound',
     ),
+    when: option(
+      choice(...moments),
+      'now',
+      'wait until every session has ended its call, its transaction, or is back in its pool',
+    ),
+    deadline: option(duration(), '30s', 'how long to wait for that'),
+    [thenName]: option(choice(...afterDeadline), 'give-up', 'what to do when it has not come by then'),
     json,
     ...operatorOptions,
   },
   examples: [
+    [
+      'holdfast move orders --to node-b --when transaction-end --deadline 1m --then give-up',
+      'At a quiet moment, or not',
+    ],
     ['holdfast move orders --to node-b', 'Move the workload started as "orders"; Ctrl-C asks, then takes it back'],
     ['holdfast move orders --to node-b --max-blackout 500ms', 'Only if the application need not wait longer'],
     ['holdfast move orders --to node-b --json', 'The same for a program: the record on stdout, events on stderr'],
@@ -46,9 +60,20 @@ export const move = defineCommand({
     agentAddress(operator.cluster, settings.to);
     const { node, name: workload } = await operator.find(args[0] ?? '');
     onInterrupt(interruption(operator, node, progress));
-    const { to, mover, allowUnknown, maxBlackout } = settings;
+    const { to, mover, allowUnknown, maxBlackout, when, deadline } = settings;
+    const { [thenName]: after } = settings;
     const limit = maxBlackout === undefined ? {} : { maxBlackoutMs: maxBlackout };
-    const request = { name: workload, to, mover, allowUnknown, ...limit, by: whoAsks() };
+    const request = {
+      name: workload,
+      to,
+      mover,
+      allowUnknown,
+      ...limit,
+      when,
+      deadlineMs: deadline,
+      after,
+      by: whoAsks(),
+    };
     return tell(
       'move',
       settings.json,

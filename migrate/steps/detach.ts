@@ -6,7 +6,8 @@ import { shimProcess } from './freeze.js';
 
 /** The shim closes its link and keeps its drivers: from here on the application waits. */
 export async function detach({ shim, found }: MoveContext): Promise<void> {
-  found.darkSinceMs = performance.now();
+  // A move that waited for a moment has detached already.
+  found.darkSinceMs ??= performance.now();
   await shim.detach();
 }
 

@@ -134,6 +134,26 @@ t.test('a second move while one runs is refused, and the first one completes', a
   await unharmed(t);
 });
 
+t.test('a moment that does not come: nothing is moved, or the move is made all the same', async (t) => {
+  const wait = ['--when', 'transaction-end', '--deadline', '300ms', ...relink] as const;
+  const ended = await world.holdfast('move', '--json', 'orders', '--to', 'node-b', ...wait, '--then', 'give-up');
+  await checkRefused(
+    t,
+    'deadline-passed',
+    /transaction-end has not come within 300 ms: session .* is in a /,
+    'move',
+    ended,
+  );
+  t.match(ended.stderr, /"kind":"waiting","sessions":1/);
+  t.match(await world.holdfast('move', 'orders', '--to', 'node-b', ...wait, '--then', 'move'), { code: 0 });
+  const calm = await world.holdfast('move', '--json', 'orders', '--to', 'node-a', '--when', 'call-end', ...relink);
+  t.equal(calm.code, 0, calm.stderr);
+  const { phases, sessions } = JSON.parse(calm.stdout);
+  t.match(phases[1], { phase: 'quiesce' });
+  t.match(sessions, [{ callsInFlight: { before: 0 }, same: true }], 'between two calls');
+  await unharmed(t);
+});
+
 t.test('a target that dies in mid-move, and one that is down', async (t) => {
   world.agent('node-b').child.kill('SIGSTOP');
   const moving = await beginMove();

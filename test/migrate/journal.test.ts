@@ -11,6 +11,9 @@ const begin = {
   from: 'node-a',
   to: 'node-b',
   allowUnknown: false,
+  when: 'now',
+  deadlineMs: 0,
+  after: 'give-up',
   by: { user: 'ann', host: 'desk' },
 } as const;
 const before = { row: { name: 'orders', instance: 'i', epoch: 3, address: '10.0.0.1' }, sessions: [], shimPid: 2 };

@@ -63,6 +63,7 @@ t.test('a move goes through its phases in order, and each is timed', async (t) =
 t.test('a failure up to the bind undoes what was begun, the last first, and puts the source back', async (t) => {
   const undos: Readonly<Partial<Record<Phase, readonly string[]>>> = {
     preflight: ['release'],
+    quiesce: ['attach', 'release'],
     detach: ['attach', 'release'],
     freeze: ['thaw', 'attach', 'release'],
     transfer: ['thaw', 'attach', 'release'],
