@@ -3,6 +3,8 @@
  * worker needs is with the keeper and in the journal before anything depends on it.
  */
 import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { linkLimits } from '../shim/config.js';
 import { tokenBytes } from '../shim/link/index.js';
 import { systemClock } from '../shim/link/socket.js';
@@ -13,7 +15,7 @@ import { loadSecurity } from '../shim/program/security.js';
 import { type Audit, noAudit } from './audit/entry.js';
 import { defaultAuditLimits } from './audit/limits.js';
 import { AuditLog } from './audit/log.js';
-import { strictReading } from './backend/dial.js';
+import { readBytes, readInto, strictReading } from './backend/dial.js';
 import { defaultBackendLimits } from './backend/limits.js';
 import { BackendSession } from './backend/session.js';
 import { dialOrder, formatTarget } from './backend/target.js';
@@ -27,6 +29,7 @@ import { Journal, lastEntries, readJournal } from './journal/journal.js';
 import { KeeperChannel } from './keeper/channel.js';
 import { beatMs } from './keeper/limits.js';
 import { type NativeHandle, socketOn } from './kernel/handle.js';
+import { sharedMemory } from './kernel/shared-memory.js';
 import { socketCounters } from './kernel/socket-counters.js';
 import { defaultProxyLimits } from './limits.js';
 import { LinkListener } from './listener.js';
@@ -73,8 +76,11 @@ await runProgram({
     if (isProtected) mustBeReadable(lastEntries(settings.journal));
     keeper.ready(beatMs);
     const { sockets, crashed } = await given;
-    const taken = isProtected ? takeOver(readJournal(settings.journal), sockets, parts.takeover) : undefined;
+    const taken = isProtected
+      ? takeOver(readJournal(settings.journal), sockets, { ...parts.takeover, landed: landedIn(settings.journal) })
+      : undefined;
     const journal = isProtected ? openJournal(settings.journal, log, view) : undefined;
+    if (journal !== undefined) readInto(sharedMemory(landingOf(settings.journal), readBytes));
     const next = Math.max(firstOwner, taken?.next ?? 0);
     const protection = journal === undefined ? noProtection : new JournalProtection(journal, keeper, next);
     const registry = parts.registry(protection);
@@ -194,6 +200,16 @@ function limitsOf(settings: ProxySettings) {
     workloadBytesMax: settings.memoryWorkload,
     processBytesMax: settings.memoryProcess,
   };
+}
+
+/** Sockets of the database are read to here, so that the last read of a worker that is killed is not lost with it. */
+function landingOf(journal: string): string {
+  return join(journal, 'landing');
+}
+
+function landedIn(journal: string): Buffer {
+  const path = landingOf(journal);
+  return existsSync(path) ? readFileSync(path) : Buffer.alloc(0);
 }
 
 /** Without a journal sessions go on as before, but end with this worker. */

@@ -14,10 +14,16 @@ export interface DialHandlers {
 }
 
 /**
- * All reads of plain sockets go here first: of one thread only one is under way at a time. What is kept of it is copied, a
- * small answer into a small buffer.
+ * All reads of plain sockets go to one place first: of one thread only one is under way at a time. What is kept of it is copied,
+ * a small answer into a small buffer.
  */
-const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+export const readBytes = 64 * 1024;
+let readBuffer: Buffer = Buffer.allocUnsafeSlow(readBytes);
+
+/** From now on sockets that are made read into this. @param memory of `readBytes` */
+export function readInto(memory: Buffer): void {
+  readBuffer = memory;
+}
 
 /**
  * Options of a socket that reads nothing while it is paused. By itself Node.js reads on after `pause`, into its own memory,

@@ -45,11 +45,13 @@ export type Placement =
   | { readonly kind: 'closed'; readonly rest: StreamRest }
   | { readonly kind: 'lost'; readonly error: TakeoverError };
 
-export function recover(remains: ReadonlyMap<number, Remains>, nowMs: number): Recovered {
+/** @param more an entry that the journal lacks */
+export function recover(remains: ReadonlyMap<number, Remains>, nowMs: number, more?: Entry): Recovered {
   const workloads = new Map<number, { id: number; saved: SavedWorkload; sessions: RecoveredSession[] }>();
   const sessions: { id: number; saved: SavedSession; since: readonly Entry[] }[] = [];
   const damaged: { id: number; error: TakeoverError }[] = [];
-  for (const [id, { checkpoint, since }] of remains) {
+  for (const [id, { checkpoint, since: known }] of remains) {
+    const since = more?.owner === id ? [...known, more] : known;
     attempt(id, damaged, () => {
       const saved = unpackSaved(checkpoint);
       if (saved.kind === 'session') sessions.push({ id, saved, since });
@@ -75,7 +77,7 @@ export function place(session: RecoveredSession, isKept: boolean, counters: Sock
   }
   const { anchor, positions } = record;
   const resendFrom = anchor.received + counters.writtenBytes - anchor.writtenBytes;
-  const read = anchor.delivered + counters.readBytes - anchor.readBytes;
+  const read = readOf(record, counters);
   if (resendFrom < positions.consumed || resendFrom > positions.received || read < positions.delivered) {
     const known = `${positions.consumed} to ${positions.received} sent, ${positions.delivered} read`;
     return lost('takeover-damaged', `the kernel says ${resendFrom} sent, ${read} read, the journal ${known}`);
@@ -86,6 +88,33 @@ export function place(session: RecoveredSession, isKept: boolean, counters: Sock
   // Its end is not gone on with, but passed on again, unless all before it has been.
   const peerEnded = record.driverEnded && resendFrom === positions.received;
   return { kind: 'alive', rest: { ...stream, consumed: resendFrom, peerEnded }, record, resendFrom };
+}
+
+/** Position up to which the database's bytes were read. */
+function readOf({ anchor }: SessionRecord, { readBytes }: SocketCounters): number {
+  return anchor.delivered + readBytes - anchor.readBytes;
+}
+
+/**
+ * The one read that was made and not put down, as the entry that is missing. Everything is read to one place, so that its bytes
+ * are there still, unless two sessions lack some: then it cannot be told whose they are.
+ * @param landed what was there when the worker died
+ */
+export function lastRead(
+  sessions: readonly RecoveredSession[],
+  countersOf: (id: number) => SocketCounters | undefined,
+  landed: Buffer,
+): Entry | undefined {
+  const lacking = sessions.flatMap(({ id, record }): Entry[] => {
+    const counters = record === undefined ? undefined : countersOf(id);
+    if (record === undefined || counters === undefined) return [];
+    const position = record.positions.delivered;
+    const bytes = readOf(record, counters) - position;
+    if (bytes <= 0) return [];
+    return [{ owner: id, kind: entryKinds.fromDatabase, position, body: landed.subarray(0, bytes) }];
+  });
+  const [entry] = lacking;
+  return lacking.length === 1 ? entry : undefined;
 }
 
 /** @throws {TakeoverError} takeover-version: this program could not go on from what another one has put down */

@@ -10,7 +10,7 @@ import type { SocketCounters } from '../kernel/socket-counters.js';
 import type { SessionPlace } from '../quota.js';
 import { closedBackend } from './closed-backend.js';
 import type { TakeoverError } from './errors.js';
-import { place, type RecoveredSession, type RecoveredWorkload, recover } from './recover.js';
+import { lastRead, place, type Recovered, type RecoveredSession, type RecoveredWorkload, recover } from './recover.js';
 import type { ClosedAt } from './saved.js';
 
 export interface TakenOverSession {
@@ -37,6 +37,8 @@ export interface TakeoverParts {
     ...context: Parameters<TakenOverSession['make']>
   ) => Backend;
   readonly nowMs: number;
+  /** Where the worker before has read to, as it has left it. */
+  readonly landed: Buffer;
 }
 
 export interface Takeover {
@@ -55,7 +57,7 @@ export function takeOver(
   kept: ReadonlyMap<number, NativeHandle>,
   parts: TakeoverParts,
 ): Takeover {
-  const { workloads, damaged } = recover(remains, parts.nowMs);
+  const { workloads, damaged } = recovered(remains, kept, parts);
   const claimed = new Set<number>();
   const taken = workloads.map((recovered) => {
     const sessions: TakenOverSession[] = [];
@@ -83,4 +85,19 @@ export function takeOver(
     unclaimed: [...kept.keys()].filter((id) => !claimed.has(id)),
     next: numbers.reduce((most, id) => Math.max(most, id + 1), 0),
   };
+}
+
+function recovered(
+  remains: ReadonlyMap<number, Remains>,
+  kept: ReadonlyMap<number, NativeHandle>,
+  { counters, landed, nowMs }: TakeoverParts,
+): Recovered {
+  const known = recover(remains, nowMs);
+  const countersOf = (id: number): SocketCounters | undefined => {
+    const handle = kept.get(id);
+    return handle && counters(handle);
+  };
+  const sessions = known.workloads.flatMap((workload) => workload.sessions);
+  const entry = lastRead(sessions, countersOf, landed);
+  return entry === undefined ? known : recover(remains, nowMs, entry);
 }

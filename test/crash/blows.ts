@@ -8,9 +8,10 @@ import { join } from 'node:path';
 
 /**
  * kill: SIGKILL. abort: SIGABRT, which Node.js does not catch. stop: SIGSTOP, only a watchdog helps. throw: an exception that
- * nobody catches. spin: an endless loop. memory: it takes memory until there is none.
+ * nobody catches. spin: an endless loop. memory: it takes memory until there is none. window: SIGKILL at the worst moment, when
+ * bytes of the database have been read and not been put down.
  */
-export const blowKinds = ['kill', 'abort', 'stop', 'throw', 'spin', 'memory'] as const;
+export const blowKinds = ['kill', 'abort', 'stop', 'throw', 'spin', 'memory', 'window'] as const;
 export type BlowKind = (typeof blowKinds)[number];
 
 /** forget: what the database says is not put down. spoil: it is put down with a bit changed. */
@@ -24,6 +25,7 @@ const signals = {
   throw: 'SIGUSR2',
   spin: 'SIGUSR2',
   memory: 'SIGUSR2',
+  window: 'SIGUSR2',
 } as const;
 const injector = new URL('./inject.js', import.meta.url);
 /** Of JavaScript, not of buffers: a worker of the proxy needs a third of it. */

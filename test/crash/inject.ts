@@ -15,22 +15,30 @@ const plant = (searchParams.get('plant') ?? 'none') as PlantKind;
 const marker = Buffer.from('row-');
 const markerDistance = 16;
 
+/** The next bytes of the database are the last ones. */
+let isWindow = false;
+
 if (process.send !== undefined) {
   process.on('SIGUSR2', () => suffer(readFileSync(file, 'utf8') as BlowKind));
-  if (plant !== 'none') plantFault();
+  changeJournal();
 }
 
 function suffer(kind: BlowKind): void {
   if (kind === 'throw') throw new Error('an exception that nobody catches');
   if (kind === 'spin') for (;;);
+  if (kind === 'window') {
+    isWindow = true;
+    return;
+  }
   const kept: unknown[] = [];
   for (;;) kept.push({ kept: [kept.length] });
 }
 
-function plantFault(): void {
+function changeJournal(): void {
   const { append } = Journal.prototype;
   Journal.prototype.append = function (owner, kind, position, body) {
-    if (kind !== entryKinds.fromDatabase) append.call(this, owner, kind, position, body);
+    if (isWindow && kind === entryKinds.fromDatabase) process.kill(process.pid, 'SIGKILL');
+    if (kind !== entryKinds.fromDatabase || plant === 'none') append.call(this, owner, kind, position, body);
     else if (plant === 'spoil') append.call(this, owner, kind, position, spoilt(body));
   };
 }

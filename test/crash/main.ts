@@ -16,7 +16,11 @@ await runProgram({
     'Real drivers in transactions while the workers of their proxy are killed and replaced, and a count of every row in PostgreSQL at the end. Exits 1 when one is lost, repeated or rolled back, or when more sessions end than may.',
   options: {
     kills: option(count(0, 100_000), '200', 'workers killed with SIGKILL, at random moments'),
-    others: option(count(0, 1_000), '4', 'workers ended in each other way: SIGABRT, an exception, no memory'),
+    others: option(
+      count(0, 1_000),
+      '4',
+      'workers ended in each other way: SIGABRT, an exception, no memory, SIGKILL between reading and putting down',
+    ),
     hangs: option(count(0, 1_000), '2', 'workers that hang in each way: SIGSTOP, an endless loop'),
     upgrades: option(count(0, 10_000), '20', 'workers replaced in order, before the others'),
     minutes: option(count(1, 10_080), '3', 'for all kills and other ends together'),
@@ -42,7 +46,7 @@ await runProgram({
       sessions,
       workloads,
       kills,
-      others: { abort: others, throw: others, memory: others, stop: hangs, spin: hangs },
+      others: { abort: others, throw: others, memory: others, window: others, stop: hangs, spin: hangs },
       upgrades,
       durationMs: settings.duration ?? minutes * 60_000,
       seed,
