@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { foreignConnections, lookAgain, parseUnixSockets, treeFacts } from '../../../migrate/preflight/tree.js';
@@ -65,7 +66,10 @@ t.test('connections within the tree move, those to a process outside do not', as
 });
 
 t.test('a Unix socket to a process outside is seen, or it is said that nobody could look', async (t) => {
-  const path = join(t.testdir(), 's');
+  // Names of sockets have an end, and that of a test's own directory may be behind it.
+  const home = mkdtempSync(join(tmpdir(), 'hf-'));
+  t.teardown(() => rmSync(home, { recursive: true, force: true }));
+  const path = join(home, 's');
   const outside = createServer((socket) => socket.on('error', () => undefined)).listen(path);
   await once(outside, 'listening');
   const accepted = once(outside, 'connection');
