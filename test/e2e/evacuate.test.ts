@@ -60,14 +60,19 @@ t.test('what finds no place is named, and the exit code says that the node would
 
 t.test('an evacuation whose agent is killed goes on where it was, when that is asked for', async (t) => {
   const { reply } = await evacuate('node-a', '--dry-run');
-  const third: string = reply.moves[2].workload;
-  const socket = join(world.directory, 'state/workloads', third, 'shim.sock');
-  const { pid } = await callControl(shimContract, { path: socket }, 'status', {});
   const { stdout } = await world.holdfast('workloads', '--json');
-  const stored = JSON.parse(stdout).find(({ name }: WorkloadInfo) => name === third);
-  const shim = outerPid(processTree(stored.pid, stored.isolated), pid) ?? 0;
-  signal([shim], 'SIGSTOP');
-  t.teardown(() => signal([shim], 'SIGCONT'));
+  const stored: readonly WorkloadInfo[] = JSON.parse(stdout);
+  // The last two wait for shims that give no answer, each for as long as a shim may take: time enough to kill the agent.
+  const shims = await Promise.all(
+    reply.moves.slice(2).map(async ({ workload }: { workload: string }) => {
+      const socket = join(world.directory, 'state/workloads', workload, 'shim.sock');
+      const { pid } = await callControl(shimContract, { path: socket }, 'status', {});
+      const tree = stored.find(({ name }) => name === workload);
+      return outerPid(processTree(tree?.pid ?? 0, tree?.isolated ?? false), pid) ?? 0;
+    }),
+  );
+  signal(shims, 'SIGSTOP');
+  t.teardown(() => signal(shims, 'SIGCONT'));
   const words = ['evacuate', 'node-a', '--mover', 'relink', '--concurrency', '1', ...world.files];
   const asking = world.start('asking', 'center', node(world.programs.holdfast, ...words));
   await asking.printed(/2\/4/);
@@ -75,7 +80,7 @@ t.test('an evacuation whose agent is killed goes on where it was, when that is a
   agent.child.kill('SIGKILL');
   await agent.ended;
   t.match(await asking.ended, { code: 1, stderr: /agent-unreachable/ });
-  signal([shim], 'SIGCONT');
+  signal(shims, 'SIGCONT');
   await world.restartAgent('node-a');
   t.match(await evacuate('node-a'), { code: 1, reply: { error: { code: 'evacuation-unfinished' } } });
   const resumed = await evacuate('node-a', '--resume');
