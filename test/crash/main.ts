@@ -28,7 +28,7 @@ await runProgram({
     sessions: option(count(1, 500), '50', 'database sessions, each always in a transaction'),
     workloads: option(count(1, 50), '5', 'applications, each with a shim and a link of its own'),
     moves: option(count(0, 1_000), '10', 'moves of an application with a kill in each, by every mover that there is'),
-    stall: option(duration(), '60s', 'a session that does nothing for so long is taken for lost'),
+    stall: option(duration(), '120s', 'a session that does nothing for so long is taken for lost'),
     seed: optional(count(1, 2_147_483_647), 'of all that is random; the network and the machine are not in it'),
     journal: option(choice('on', 'off'), 'on', 'off: sessions end with their worker, and the run must fail'),
     fault: option(choice(...plantKinds), 'none', 'what the workers put down is wrong: the run must fail'),
