@@ -36,7 +36,9 @@ await runProgram({
       });
       process.on('SIGHUP', () => {
         keeper.signal('SIGHUP');
-        keeper.ask({ kind: 'retry' });
+        const { kind } = keeper.state;
+        // What was wrong may be the program: another one may be installed by now.
+        if (kind === 'holding' || kind === 'backing-off') keeper.ask({ kind: 'upgrade', program: installedWorker() });
       });
       if (manager?.watchdogMs !== undefined) setInterval(() => manager.alive(), manager.watchdogMs / 2).unref();
       const stop = (): void => {
@@ -61,7 +63,13 @@ function journalPlace(wanted: string): { readonly directory: string; readonly is
 
 /** Looked up anew for each worker: another version may be installed here by now. */
 function installedWorker(): string {
-  return join(dirname(realpathSync(process.argv[1] ?? '')), 'worker.js');
+  const [, path = ''] = process.argv;
+  try {
+    return join(dirname(realpathSync(path)), 'worker.js');
+  } catch {
+    // In the middle of an installation. A worker that cannot be started is told as such; the keeper must not end of it.
+    return join(dirname(path), 'worker.js');
+  }
 }
 
 function storeOf(manager: ServiceManager): SocketStore {
