@@ -7,6 +7,8 @@ import {
   type HoldEvent,
   type HoldState,
   holdDueMs,
+  resumeHold,
+  saveHold,
   stepHold,
 } from '../../proxy/hold.js';
 import { type Activity, activities, type HoldPolicy, type HoldRule, plainPolicy } from '../../proxy/policy/rules.js';
@@ -233,4 +235,42 @@ t.test('whatever happens: never ended before its time, never after it, never whi
     { numRuns: 500 },
   );
   t.ok(ended > 50, `${ended} holds really ended`);
+});
+
+t.test('a hold that another process goes on with ends when it would have ended', async (t) => {
+  for (const afterMs of [0, 3 * minute, 19 * minute]) {
+    const warnMs = [2 * minute];
+    const sessions = [session('transaction'), session('idle', { stream: 2 })];
+    const hold = new VirtualHold({ warnMs }, sessions).until(afterMs);
+    const told = hold.kinds.length;
+    hold.state = resumeHold(hold.policy, saveHold(hold.state), sessions, false, hold.nowMs);
+    t.equal(hold.leftMs, budgetMs.transaction - afterMs);
+    hold.until(budgetMs.transaction);
+    t.strictSame(hold.kinds, ['warn', 'end'], `nobody is told twice, or not at all (told before: ${told})`);
+  }
+});
+
+t.test('a hold whose budget ran out while there was no process ends at once', async (t) => {
+  const hold = new VirtualHold({}, [session('idle')]).until(minute);
+  const saved = saveHold(hold.state);
+  hold.nowMs += 2 * budgetMs.idle;
+  hold.state = resumeHold(hold.policy, saved, [session('idle')], false, hold.nowMs);
+  t.ok((holdDueMs(hold.state) ?? Number.POSITIVE_INFINITY) <= hold.nowMs);
+  t.strictSame(hold.say({ kind: 'tick' }).kinds, ['end']);
+});
+
+t.test('what was asked for, and what sessions did meanwhile, counts for a hold that is gone on with', async (t) => {
+  const hold = new VirtualHold({}, [session('idle')]).until(minute).say({ kind: 'extend', byMs: 10 * minute });
+  const resumed = (more: { sessions?: HeldSession[]; isPinned?: boolean } = {}) =>
+    resumeHold(
+      hold.policy,
+      saveHold(hold.state),
+      more.sessions ?? [session('idle')],
+      more.isPinned ?? false,
+      hold.nowMs,
+    );
+  t.equal(resumed().untilMs, hold.state.untilMs, 'extended');
+  t.equal(resumed({ isPinned: true }).kind, 'pinned');
+  t.equal(resumed({ sessions: [session('call')] }).untilMs, hold.nowMs + budgetMs.call, 'in a call from now on');
+  t.strictSame([...resumed({ sessions: [session('idle', { stream: 9 })] }).terms.keys()], [9], 'one that has ended');
 });

@@ -81,7 +81,8 @@ export class End implements FrameSink {
 export class Pair {
   readonly limits: LinkLimits;
   readonly shim: End;
-  readonly proxy: End;
+  /** Another one once the link was taken up. */
+  proxy: End;
   binding: Binding = noBinding;
   epoch = 0 as Epoch;
   token: Buffer = Buffer.alloc(0);
