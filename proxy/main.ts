@@ -6,6 +6,7 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { runProgram } from '../shim/program/run.js';
+import { becomeAnew, type JournalPlace, takeHandover } from './keeper/handover.js';
 import { Keeper, type SocketStore } from './keeper/keeper.js';
 import { inheritedDescriptors, ServiceManager } from './keeper/notify.js';
 import { handleOn, type NativeHandle } from './kernel/handle.js';
@@ -19,13 +20,17 @@ await runProgram({
   async main({ settings, log, onStop, serve }) {
     const { env, pid } = process;
     const manager = ServiceManager.of(env, pid, (errno) => log.warn({ errno }, 'the service manager was not told'));
-    const place = journalPlace(settings.journal);
+    const before = takeHandover(env);
+    const place = before === undefined ? journalPlace(settings.journal) : before.journal;
     if (place.isOwn) onStop('journal', () => rmSync(place.directory, { recursive: true, force: true }));
     const exited = new Promise<number>((exit) => {
       const keeper = new Keeper({
         program: installedWorker,
         args: [...process.argv.slice(2), '--journal', place.directory],
-        inherited: inheritedSockets(),
+        inherited:
+          before === undefined ? inheritedSockets() : new Map(before.sockets.map(([id, fd]) => [id, handleOn(fd)])),
+        isInOrder: before !== undefined,
+        become: (sockets) => becomeAnew({ journal: place, sockets }),
         ...(manager === undefined ? {} : { store: storeOf(manager) }),
         serving: (worker) => {
           log.info({ worker }, 'a worker serves');
@@ -40,6 +45,7 @@ await runProgram({
         // What was wrong may be the program: another one may be installed by now.
         if (kind === 'holding' || kind === 'backing-off') keeper.ask({ kind: 'upgrade', program: installedWorker() });
       });
+      process.on('SIGUSR2', () => keeper.ask({ kind: 'renew' }));
       if (manager?.watchdogMs !== undefined) setInterval(() => manager.alive(), manager.watchdogMs / 2).unref();
       const stop = (): void => {
         manager?.stopping();
@@ -56,7 +62,7 @@ await runProgram({
 });
 
 /** Where workers put down what the next one must know. Memory is enough: the machine's end is the end of all sockets too. */
-function journalPlace(wanted: string): { readonly directory: string; readonly isOwn: boolean } {
+function journalPlace(wanted: string): JournalPlace {
   if (wanted !== 'memory') return { directory: wanted, isOwn: false };
   return { directory: mkdtempSync('/dev/shm/holdfast-proxy-'), isOwn: true };
 }

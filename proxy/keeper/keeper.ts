@@ -21,6 +21,10 @@ export interface KeeperOptions {
   readonly exit: (code: number) => void;
   /** Sockets that this process was given when it was started. */
   readonly inherited?: ReadonlyMap<number, NativeHandle>;
+  /** The worker before had let go of them in order. */
+  readonly isInOrder?: boolean;
+  /** Makes another program of this process, which goes on with these descriptors. Does not return. */
+  readonly become?: (sockets: readonly (readonly [id: number, fd: number])[]) => void;
   /** Keeps a second copy of every socket, for when this process dies too. */
   readonly store?: SocketStore;
 }
@@ -39,6 +43,8 @@ const alarms = {
   upgraded: ['info', 'another program serves'],
 } as const;
 
+/** In these a worker that ends has let go before. */
+const inOrder: ReadonlySet<LifecycleState['kind']> = new Set(['releasing', 'renewing']);
 /** As long as timers go. */
 const aliveMs = 2 ** 31 - 1;
 
@@ -56,7 +62,7 @@ export class Keeper {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#sockets = new Map(options.inherited);
-    this.#crashed = this.#sockets.size > 0;
+    this.#crashed = this.#sockets.size > 0 && options.isInOrder !== true;
     this.#lifecycle = new Lifecycle({ ...defaultKeeperLimits, ...options.limits });
   }
 
@@ -68,11 +74,11 @@ export class Keeper {
   }
 
   begin(): void {
-    this.#perform(this.#lifecycle.begin(this.#options.program(), performance.now()));
+    this.#perform(this.#lifecycle.begin(this.#options.program(), this.#sockets.size > 0, performance.now()));
   }
 
-  /** @param event what an operator wants: `upgrade`, `retry`, `stop` */
-  ask(event: Extract<LifecycleEvent, { kind: 'upgrade' | 'retry' | 'stop' }>): void {
+  /** @param event what an operator wants: `upgrade`, `retry`, `renew`, `stop` */
+  ask(event: Extract<LifecycleEvent, { kind: 'upgrade' | 'retry' | 'renew' | 'stop' }>): void {
     this.#step(event);
   }
 
@@ -119,11 +125,23 @@ export class Keeper {
         this.#sayToServing({ kind: 'alarm', alarm: action.alarm, why: action.why });
         break;
       }
+      case 'become':
+        this.#become();
+        break;
       case 'exit':
         clearInterval(this.#alive);
         for (const handle of this.#sockets.values()) handle.close();
         this.#options.exit(action.code);
         break;
+    }
+  }
+
+  #become(): void {
+    try {
+      this.#options.become?.([...this.#sockets].map(([id, { fd }]) => [id, fd]));
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#options.tell('error', { alarm: 'renew-failed', why }, 'the keeper goes on as the program that it was');
     }
   }
 
@@ -137,7 +155,7 @@ export class Keeper {
     worker.on('error', () => undefined);
     worker.on('exit', (code, signal) => {
       this.#workers.delete(number);
-      this.#crashed ||= this.#isHolder(number) && this.state.kind !== 'releasing';
+      this.#crashed ||= this.#isHolder(number) && !inOrder.has(this.state.kind);
       const why = signal === null ? `exit code ${code}` : `signal ${signal}`;
       this.#step({ kind: 'exited', worker: number, code: code ?? 1, why });
     });

@@ -30,6 +30,8 @@ export type LifecycleState =
   | { readonly kind: 'upgrading'; readonly worker: Worker; readonly next: Worker; readonly untilMs: number }
   /** Without a next one, another of the old program follows. */
   | { readonly kind: 'releasing'; readonly worker: Worker; readonly next: Worker | undefined; readonly untilMs: number }
+  /** The worker lets go, and then the keeper becomes another program. */
+  | { readonly kind: 'renewing'; readonly worker: Worker; readonly untilMs: number }
   | { readonly kind: 'backing-off'; readonly program: string; readonly crashes: number; readonly untilMs: number }
   | { readonly kind: 'holding'; readonly program: string }
   /** Workers that have not exited yet. */
@@ -62,6 +64,8 @@ export type LifecycleEvent =
   | { readonly kind: 'upgrade'; readonly program: string }
   /** An operator has mended what was wrong. */
   | { readonly kind: 'retry' }
+  /** An operator wants the keeper itself to be the program that is installed now. */
+  | { readonly kind: 'renew' }
   | { readonly kind: 'stop' }
   | { readonly kind: 'tick' };
 
@@ -77,6 +81,8 @@ export type LifecycleAction =
   /** It shall end all sessions and exit. */
   | { readonly kind: 'stop'; readonly worker: number }
   | { readonly kind: 'tell'; readonly alarm: Alarm; readonly worker: number | undefined; readonly why: string }
+  /** Become another program; where that fails, what follows is done. */
+  | { readonly kind: 'become' }
   | { readonly kind: 'exit'; readonly code: number };
 
 type Exited = Extract<LifecycleEvent, { kind: 'exited' }>;
@@ -102,8 +108,9 @@ export class Lifecycle {
     return 'untilMs' in this.#state ? this.#state.untilMs : undefined;
   }
 
-  /** The first worker. */
-  begin(program: string, nowMs: number): readonly LifecycleAction[] {
+  /** The first worker. @param hasSockets there is something to keep already */
+  begin(program: string, hasSockets: boolean, nowMs: number): readonly LifecycleAction[] {
+    this.#isFirst = !hasSockets;
     return this.#start(program, 0, nowMs);
   }
 
@@ -124,6 +131,8 @@ export class Lifecycle {
         return this.#upgrade(event.program, nowMs);
       case 'retry':
         return this.#retry(nowMs);
+      case 'renew':
+        return this.#renew(nowMs);
       case 'stop':
         return this.#stop();
       case 'tick':
@@ -207,6 +216,9 @@ export class Lifecycle {
         if (state.next?.number !== number) return [];
         this.#state = { ...state, next: undefined };
         return [tell('upgrade-failed', state.next, why)];
+      case 'renewing':
+        if (state.worker.number !== number) return [];
+        return [{ kind: 'become' }, ...this.#start(state.worker.program, 0, nowMs)];
       case 'backing-off':
       case 'holding':
         return [];
@@ -271,6 +283,14 @@ export class Lifecycle {
     return this.#start(state.program, 0, nowMs);
   }
 
+  /** Only when all is well: with sockets that no worker has, nobody would know whether the next keeper can do better. */
+  #renew(nowMs: number): LifecycleAction[] {
+    const state = this.#state;
+    if (state.kind !== 'serving') return [];
+    this.#state = { kind: 'renewing', worker: state.worker, untilMs: nowMs + this.#limits.releaseMs };
+    return [{ kind: 'release', worker: state.worker.number }];
+  }
+
   /** Asked a second time, it asks a second time: a worker that drains then ends at once. */
   #stop(): LifecycleAction[] {
     const state = this.#state;
@@ -299,6 +319,7 @@ const waitedFor = {
   serving: 'it has said nothing for too long',
   upgrading: 'it was not ready in time',
   releasing: 'it did not let go in time',
+  renewing: 'it did not let go in time',
 } as const;
 
 function killed(worker: Worker | undefined): LifecycleAction[] {

@@ -10,7 +10,7 @@ class Watch {
   nowMs = 1_000;
 
   begin(): string[] {
-    return this.lifecycle.begin('/a', this.nowMs).map(short);
+    return this.lifecycle.begin('/a', false, this.nowMs).map(short);
   }
   on(event: LifecycleEvent): string[] {
     return this.lifecycle.step(event, this.nowMs).map(short);
@@ -39,6 +39,7 @@ class Watch {
 function short(action: LifecycleAction): string {
   if (action.kind === 'fork') return `fork ${action.worker.number} ${action.worker.program}`;
   if (action.kind === 'tell') return `tell ${action.alarm}`;
+  if (action.kind === 'become') return 'become';
   return action.kind === 'exit' ? `exit ${action.code}` : `${action.kind} ${action.worker}`;
 }
 
@@ -172,5 +173,26 @@ t.test('a stop waits for every worker; asked again, it asks again', (t) => {
     if (held.kind === 'backing-off') held.waits();
   }
   t.strictSame(held.on({ kind: 'stop' }), ['exit 0'], 'nobody to wait for');
+  t.end();
+});
+
+t.test('a keeper becomes another program when its worker has let go and is gone, and goes on where that fails', (t) => {
+  const watch = serving();
+  t.strictSame(watch.on({ kind: 'renew' }), ['release 1']);
+  t.strictSame(watch.says(1, 'released'), [], 'it is still there');
+  t.strictSame(watch.dies(1), ['become', 'fork 2 /a']);
+  t.equal(watch.kind, 'starting');
+  t.strictSame(watch.on({ kind: 'renew' }), [], 'there is nothing to renew while no worker serves');
+  watch.serve(2);
+  watch.on({ kind: 'renew' });
+  t.strictSame(watch.waits(), ['tell late', 'kill 2'], 'one that does not let go is killed');
+  t.end();
+});
+
+t.test('a keeper that was given sockets does not give up when its first worker fails', (t) => {
+  const lifecycle = new Lifecycle(limits);
+  lifecycle.begin('/a', true, 0);
+  const actions = lifecycle.step({ kind: 'exited', worker: 1, code: 1, why: 'exit code 1' }, 1);
+  t.strictSame(actions.map(short), ['tell crashed', 'fork 2 /a']);
   t.end();
 });
