@@ -86,31 +86,67 @@ for (const way of ['up', 'down'] as const) {
 t.test('streams with which nothing had been done yet begin anew, in the order of their numbers', async (t) => {
   const pair = new Pair(limits);
   pair.bind();
-  // What the first one says has been answered; of the others the former process had only heard.
+  // What the third one says has been answered; of the others the former process had only heard.
   const streams = Array.from({ length: 4 }, () => pair.shim.link.open());
-  const [first] = streams as [StreamId];
-  pair.shim.link.send(first, up.b);
+  const [one, two, answered, four] = streams as [StreamId, StreamId, StreamId, StreamId];
+  pair.shim.link.send(answered, up.b);
   pair.pump();
   pair.proxy.eager = false;
-  for (const id of streams.slice(1)) pair.shim.link.send(id, pattern(id, 30));
+  for (const id of [one, two, four]) pair.shim.link.send(id, pattern(id, 30));
   pair.pump();
   const old = pair.proxy;
   const next = new End('proxy', pair.limits);
   next.link.takeUp(old.link.image());
-  const image = old.link.imageOf(first);
+  const image = old.link.imageOf(answered);
   if (image === undefined) throw new Error('no image');
   next.link.takeUpStream({ ...image, consumed: up.b.length, peerEnded: false });
   pair.shim.link.detach();
   pair.proxy = next;
   t.equal(pair.bind(), undefined);
-  t.strictSame([...next.arrived.keys()], streams.slice(1));
+  t.strictSame([...next.arrived.keys()], [one, two, four]);
   t.strictSame(
     next.link.snapshot().map(({ id }) => id),
     streams,
   );
   pair.pump();
-  for (const id of streams.slice(1)) t.ok(next.bytes(id).equals(pattern(id, 30)), `${id} from its first byte`);
-  t.equal(next.arrived.has(first), false, 'nothing of the first comes twice');
+  for (const id of [one, two, four]) t.ok(next.bytes(id).equals(pattern(id, 30)), `${id} from its first byte`);
+  t.equal(next.arrived.has(answered), false, 'nothing of the other comes twice');
+});
+
+t.test('an end out of order follows one in order that the process before had handed out', async (t) => {
+  const pair = new Pair(limits);
+  pair.bind();
+  const id = pair.shim.link.open();
+  pair.pump();
+  pair.proxy.link.send(id, Buffer.from('answer'));
+  pair.proxy.link.end(id, 'closed');
+  pair.pump();
+  const next = replace(pair);
+  next.link.end(id, 'lost');
+  t.equal(pair.bind(), undefined);
+  pair.pump();
+  t.strictSame(pair.shim.endings.get(id), ['closed', 'lost']);
+  t.equal(pair.shim.link.counters.violations, 0);
+  t.strictSame([next.link.streamCount, pair.shim.link.streamCount], [0, 0]);
+});
+
+t.test('an older image of the shim is told by streams that had ended before the link was taken up', async (t) => {
+  const pair = new Pair(limits);
+  pair.bind();
+  const id = pair.shim.link.open();
+  const older = pair.shim.link.account();
+  pair.shim.link.send(id, up.b);
+  pair.shim.link.end(id, 'closed');
+  pair.pump();
+  pair.proxy.link.send(id, down.b);
+  pair.proxy.link.end(id, 'closed');
+  pair.pump();
+  const { link } = replace(pair);
+  const now = pair.shim.link.account();
+  t.equal(link.streamCount, 0);
+  t.equal(link.peerRewound(now), false);
+  t.equal(link.peerRewound({ ...now, sentTotal: older.sentTotal }), true);
+  t.equal(link.peerRewound({ ...now, receivedTotal: older.receivedTotal }), true);
 });
 
 t.test('a stream on which something had come back does not begin anew: it has ended', async (t) => {
