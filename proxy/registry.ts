@@ -109,12 +109,14 @@ export class Registry {
   /** Goes on where another process has stopped: all applications are away at first, each for as long as it was by then. */
   takeOver(workloads: readonly TakenOver[]): void {
     for (const { recovered, sessions, lost } of workloads) {
-      const { name, instance, holds } = recovered.saved;
+      const { name, instance, holds, away } = recovered.saved;
       const workload = new Workload({ ...this.#options, ...this.#shared(), name, instance }, recovered);
       this.#workloads.set(keyOf(name, instance), workload);
       for (const session of sessions) workload.takeUp(session);
       for (const { session, error } of lost) this.#lostInTakeover(workload, session, error);
-      this.#holds.resume(workload, holds, takenOver);
+      // Puts it down anew, as the last of all: a worker that dies before this leaves what it has found.
+      // One that was bound has a hold of its own from now on, also when the hold before had not been put away.
+      this.#holds.resume(workload, away === undefined ? { ...holds, hold: undefined } : holds, takenOver);
     }
   }
 

@@ -24,7 +24,6 @@ import { Ledger } from './ledger.js';
 import type { Memory } from './memory.js';
 import type { Quota, SessionPlace } from './quota.js';
 import type { Protection, WorkloadProtection } from './takeover/protection.js';
-import type { RecoveredWorkload } from './takeover/recover.js';
 import type { SavedWorkload } from './takeover/saved.js';
 import type { TakenOverSession } from './takeover/takeover.js';
 
@@ -97,7 +96,7 @@ export class Workload {
   #state: WorkloadState;
 
   /** @param taken what another process has left of it, for `takeUp` to go on with */
-  constructor(options: WorkloadOptions, taken?: RecoveredWorkload) {
+  constructor(options: WorkloadOptions, taken?: { readonly id: number; readonly saved: SavedWorkload }) {
     this.name = options.name;
     this.instance = options.instance;
     this.#options = options;
@@ -216,6 +215,8 @@ export class Workload {
   /** Ends all sessions; Oracle rolls back what is open. */
   end(code: EndCode): void {
     if (this.#state.kind === 'ended') return;
+    // First: a worker that dies half-way must not leave a workload with some of its sessions.
+    this.#protection.end();
     this.#socket?.closeWith(frameTypes.goodbye);
     this.#state = { kind: 'ended', code };
     this.#log.info({ epoch: this.epoch, sessions: this.#sessions.size, code }, 'ended');
@@ -223,7 +224,6 @@ export class Workload {
     for (const session of this.#sessions.values()) session.forgotten();
     this.#sessions.clear();
     this.#ledger.close();
-    this.#protection.end();
   }
 
   get #socket(): LinkSocket | undefined {
@@ -247,6 +247,8 @@ export class Workload {
       forgotten: (stream) => {
         this.#sessions.get(stream)?.forgotten();
         this.#sessions.delete(stream);
+        // What has passed over it counts when somebody presents an older image. In this order: never twice.
+        this.#protection.changed();
       },
       wake: () => this.#socket?.wake(),
       acksWaiting: () => this.#socket?.acksWaiting(),

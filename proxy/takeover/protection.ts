@@ -17,7 +17,10 @@ export interface Protection {
 export interface WorkloadProtection {
   /** Its number. */
   readonly id: number;
-  /** What `take` gives is another from now on, and what comes next depends on it. */
+  /**
+   * What `take` gives is another from now on, and what comes next depends on it. Nothing is put down before this is called for
+   * the first time: a workload that is refused leaves nothing behind.
+   */
   changed(): void;
   opened(stream: StreamId): void;
   /**
@@ -38,6 +41,7 @@ export interface SessionProtection {
   end(): void;
 }
 
+type JournalWriter = Pick<Journal, 'begin' | 'checkpoint' | 'append' | 'end' | 'broken'>;
 type Channel = Pick<KeeperChannel, 'keep' | 'drop' | 'isKept'>;
 
 /** Numbers below are for other things the keeper keeps. */
@@ -45,12 +49,12 @@ export const firstOwner = 16;
 
 /** Puts everything into a journal, and has connections kept by the keeper, each under the number of its session. */
 export class JournalProtection implements Protection {
-  readonly #journal: Journal;
+  readonly #journal: JournalWriter;
   readonly #channel: Channel;
   #next: number;
 
   /** @param next number of the next workload or session; the former worker has used none of those from there on */
-  constructor(journal: Journal, channel: Channel, next = firstOwner) {
+  constructor(journal: JournalWriter, channel: Channel, next = firstOwner) {
     this.#journal = journal;
     this.#channel = channel;
     this.#next = next;
@@ -59,10 +63,14 @@ export class JournalProtection implements Protection {
   workload(take: () => SavedWorkload, taken?: number): WorkloadProtection {
     const journal = this.#journal;
     const id = taken ?? this.#next++;
-    journal.begin(id, () => packSaved(take()));
+    let hasBegun = false;
     return {
       id,
-      changed: () => journal.checkpoint(id),
+      changed: () => {
+        if (hasBegun) journal.checkpoint(id);
+        else journal.begin(id, () => packSaved(take()));
+        hasBegun = true;
+      },
       opened: (stream) => journal.append(id, entryKinds.event, 0, packNote({ kind: 'opened', stream })),
       session: (takeSession, socket, takenSession) => this.#session(takeSession, socket, takenSession),
       end: () => journal.end(id),

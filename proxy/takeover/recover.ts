@@ -72,6 +72,10 @@ export function place(session: RecoveredSession, isKept: boolean, counters: Sock
     return { kind: 'closed', rest: { ...stream, consumed, peerEnded: driverEnded } };
   }
   if (!isKept) return lost('takeover-not-kept', 'its connection to the database was not kept');
+  if (counters === undefined && record.driverEnded && stream.ended === 'closed') {
+    // Both ends had closed in order: the kernel has no such connection any more, and needs none.
+    return { kind: 'closed', rest: { ...stream, consumed: record.positions.received, peerEnded: true } };
+  }
   if (counters === undefined) {
     return lost('takeover-connection-lost', 'its connection to the database ended while there was no worker');
   }
@@ -228,6 +232,8 @@ class Advance {
         ...this.#record,
         positions: { ...this.#record.positions, received: this.#received, delivered: this.#delivered },
         driverEnded: this.#driverEnded,
+        // The worker knew of the end and had not passed it on: it is read once more.
+        databaseEnded: this.#record.databaseEnded && this.#ended !== undefined,
         watchedBytes: this.#watched,
         paused: false,
         track: this.#tracker.state(),

@@ -265,6 +265,7 @@ export class Link {
     this.#attached = true;
     this.#peerWindowBytes = peer.windowBytes;
     const known = new Map(peer.streams.map((state) => [state.id, state]));
+    if (this.#isTakenUp) for (const state of peer.streams) this.#catchUp(state);
     for (const stream of [...this.#streams.values()]) {
       const state = known.get(stream.id);
       if (stream.id > peer.lastStream) this.#openAgain(stream);
@@ -389,20 +390,45 @@ export class Link {
     this.#enqueue(stream);
   }
 
+  /** What comes for a stream that was broken off is acknowledged and put down nowhere: the peer knows how far that went. */
+  #catchUp({ id, firstAvailable }: StreamState): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined || !stream.aborted || firstAvailable <= stream.received) return;
+    this.#receivedTotal += firstAvailable - stream.received;
+    stream.received = firstAvailable;
+    stream.consumed = firstAvailable;
+  }
+
   /**
    * Streams that the process before had heard of, and done nothing yet that would have to be gone on with: where the peer has
    * all of it still, and nothing has come back, they begin anew, and nobody notices.
    */
-  #beginRest({ streams }: Account): void {
+  #beginRest(peer: Account): void {
     this.#isTakenUp = false;
+    const { streams } = peer;
     for (const { id, received, firstAvailable } of streams) {
       const isFresh = id <= this.#lastId && received === 0 && firstAvailable === 0;
       if (isFresh && !this.#streams.has(id)) this.#accept(id);
     }
+    this.#countAnew(peer);
     // They are told in the order of their numbers.
     const inOrder = [...this.#streams.values()].sort((one, other) => one.id - other.id);
     this.#streams.clear();
     for (const stream of inOrder) this.#streams.set(stream.id, stream);
+  }
+
+  /** One that begins anew may have been over, and is counted already: no more can be over than the peer says. */
+  #countAnew({ streams, sentTotal, receivedTotal }: Account): void {
+    const over = this.image();
+    let peerSent = sentTotal;
+    let peerReceived = receivedTotal;
+    for (const { id, sent, received } of streams) {
+      if (!this.#streams.has(id)) continue;
+      peerSent -= sent;
+      peerReceived -= received;
+    }
+    this.#receivedTotal -= Math.max(0, over.received - peerSent);
+    this.#ackedTotal -= Math.max(0, over.acked - peerReceived);
   }
 
   #compare(stream: LinkStream, state: StreamState): void {

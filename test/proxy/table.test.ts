@@ -77,8 +77,11 @@ class Case {
       budgetMs: { idle: holdMs, call: holdMs, transaction: holdMs },
       limits: {},
       afterInput: () => undefined,
-      openBackend: (events) => {
-        const database = new Database(events, 0, () => undefined);
+      ...{ estate: undefined, offsetMs: 0, stepsMax: Number.POSITIVE_INFINITY },
+      died: () => undefined,
+      lost: () => undefined,
+      openBackend: (events, fate) => {
+        const database = new Database(events, 0, () => undefined, fate);
         this.databases.push(database);
         return database;
       },

@@ -118,6 +118,7 @@ export class Actions {
       });
     },
     proxyRestart: () => this.#world.restartProxy(),
+    workerDies: () => this.#world.gate.fate.dieAfter(this.#random.below(this.#random.pick([3, 12, 60]))),
     skew: () => {
       this.#world.skewUntilMs = this.#world.timeline.nowMs + this.#random.below(1_000);
     },

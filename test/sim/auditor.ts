@@ -24,6 +24,8 @@ interface Ledger {
   /** Tokens that the proxy has given, with their epochs. */
   readonly tokens: Map<string, number>;
   readonly acceptedOrders: Map<Application | Wire, number>;
+  /** Who has ever presented itself. */
+  readonly presenters: Set<Application | Wire>;
   readonly sessions: Session[];
   /** The proxy had known the same instance, and had forgotten it. */
   isSecond: boolean;
@@ -39,10 +41,15 @@ interface Ledger {
  */
 export class Auditor {
   readonly sessions = new Map<string, Session>();
+  /** All that ever had this name. */
+  readonly #ofKey = new Map<string, readonly Database[]>();
   readonly #ofDatabase = new Map<Database, Session>();
   readonly #ledgers = new Map<string, Ledger>();
   /** The connection whose bytes the proxy is looking at. */
   current: Wire | undefined;
+  #unsure: { readonly ledger: Ledger; readonly before: number } | undefined;
+  /** Binds that a worker may have put down without having told the shim. */
+  epochsSkipped = 0;
   readonly refusals = noRefusals();
   binds = 0;
   /** Binds of sessions that were there before. */
@@ -51,6 +58,7 @@ export class Auditor {
   opened(database: Database, instance: string, stream: number): void {
     const session: Session = { key: `${instance}/${stream}`, instance, database, source: undefined };
     this.sessions.set(session.key, session);
+    this.#ofKey.set(session.key, [...(this.#ofKey.get(session.key) ?? []), database]);
     this.#ledger(instance).sessions.push(session);
     this.#ofDatabase.set(database, session);
   }
@@ -78,11 +86,26 @@ export class Auditor {
 
   /** A driver gets bytes from its shim. */
   driverHears(driver: Driver, bytes: Buffer): void {
-    const speech = this.sessions.get(driver.key ?? '')?.database.speech;
-    const wrongAt = speech?.differs(driver.heard, bytes);
-    if (speech === undefined || wrongAt !== undefined) {
-      throw new Violation('not-what-was-said', `${driver.key} down: byte ${wrongAt} of ${speech?.said}`);
-    }
+    const { key = '' } = driver;
+    // A copy may have begun the stream anew with another worker, and the original may have heard more of the session before.
+    const databases = this.#ofKey.get(key) ?? [];
+    if (databases.some(({ speech }) => speech.differs(driver.heard, bytes) === undefined)) return;
+    const said = databases.map(({ speech }) => speech.said);
+    throw new Violation('not-what-was-said', `${key} down: ${bytes.length} bytes from ${driver.heard} on, of ${said}`);
+  }
+
+  /** The worker that was looking at bytes is dead: whether it has put a CONFIRM down nobody knows. */
+  workerDied(): void {
+    this.epochsSkipped += 1;
+    this.current = undefined;
+    if (this.#unsure !== undefined) this.#unsure.ledger.confirmedEpoch = this.#unsure.before;
+    this.#unsure = undefined;
+  }
+
+  /** Bytes have been looked at. */
+  looked(): void {
+    this.current = undefined;
+    this.#unsure = undefined;
   }
 
   /** CONFIRM may have been handed to the proxy with these bytes. */
@@ -90,8 +113,14 @@ export class Auditor {
     if (!wire.isConfirmed || wire.presented === undefined || wire.epoch === undefined) return;
     const ledger = this.#ledger(wire.presented.instance);
     if (ledger.newest !== wire || ledger.confirmedEpoch >= wire.epoch) return;
+    this.#unsure = { ledger, before: ledger.confirmedEpoch };
     ledger.confirmedEpoch = wire.epoch;
     ledger.confirmedBy.add(wire.app);
+  }
+
+  /** A RESUME is under way. */
+  presented(wire: Wire): void {
+    if (wire.presented !== undefined) this.#ledger(wire.presented.instance).presenters.add(whose(wire));
   }
 
   /** The proxy binds a workload to this connection. */
@@ -104,7 +133,7 @@ export class Auditor {
       this.#ledger(presented.instance).isSecond = true;
     }
     const ledger = this.#ledger(presented.instance);
-    if (epoch !== ledger.newestEpoch + 1) {
+    if (epoch <= ledger.newestEpoch || epoch > ledger.newestEpoch + 1 + this.epochsSkipped) {
       throw new Violation('epochs-grow', `${presented.instance}: epoch ${epoch} after ${ledger.newestEpoch}`);
     }
     if (ledger.confirmedEpoch > presented.epoch) {
@@ -145,13 +174,16 @@ export class Auditor {
     // What the newest bind was made from stays good until it is confirmed, or one lost answer would lock everybody out.
     const isFromSame = newest?.presented?.epoch === presented.epoch;
     const isOvertaken = newest !== undefined && whose(newest) !== wire.app && !isFromSame;
+    // A worker may have bound somebody else, and died before it could say so.
+    const mayHaveBound = this.epochsSkipped > 0 && [...ledger.presenters].some((one) => one !== wire.app);
     const isFounded: Record<Verdict, boolean> = {
-      'stale-epoch': othersConfirmed || isOvertaken || isLate,
+      'stale-epoch': othersConfirmed || isOvertaken || isLate || mayHaveBound,
       'peer-rewound': othersConfirmed || othersBound,
       'unknown-workload': ledger.over !== undefined,
       'hold-expired': ledger.over === 'hold-expired',
-      'not-authorised': ledger.isSecond,
-      'try-later': mayTryLater || othersBound || isLate,
+      'not-authorised': ledger.isSecond || (this.epochsSkipped > 0 && ledger.over !== undefined),
+      // A worker may have taken somebody's attempt, and died before it could say so.
+      'try-later': mayTryLater || othersBound || isLate || this.epochsSkipped > 0,
     };
     if (!isFounded[verdict]) throw new Violation('refused-wrongly', `${presented.instance}: ${verdict}`);
   }
@@ -177,9 +209,13 @@ export class Auditor {
 
   /** Of whatever the database has heard and said, this copy must know as much as was acknowledged. */
   #remembers(app: Application, { key, database, source }: Session): void {
+    // A worker that dies takes along what it knew of sessions that were just over.
+    if (this.epochsSkipped > 0 && database.isOver) return;
     const driver = driverOf(app, key);
     const known = driver === undefined || source === undefined ? 0 : driver.speech.commonWith(source);
-    if (known < database.received || (database.heardEnd && driver?.hasEnded !== true)) {
+    // A shim that is stopped ends its drivers' directions by itself.
+    const saidEnd = driver?.hasEnded === true || app.isStopping;
+    if (known < database.received || (database.heardEnd && !saidEnd)) {
       throw new Violation('rewound-bound', `${key}: ${known} bytes remembered, ${database.received} in the database`);
     }
   }
@@ -194,6 +230,7 @@ export class Auditor {
         confirmedBy: new Set(),
         tokens: new Map(),
         acceptedOrders: new Map(),
+        presenters: new Set(),
         sessions: [],
         isSecond: false,
         writingEpoch: 0,

@@ -40,6 +40,8 @@ export interface Weights {
   readonly shimStop: number;
   readonly proxyFreeze: number;
   readonly proxyRestart: number;
+  /** The worker of the proxy dies some steps later, between any two of them, and another one takes over. */
+  readonly workerDies: number;
   /** For a while the two ends speak different versions of the link. */
   readonly skew: number;
   /** Somebody presents a token that is none, or a RESUME that was heard on the way, or says no CONFIRM. */
@@ -93,6 +95,7 @@ const sometimes: Omit<Weights, 'connect' | 'driverSays' | 'databaseSays'> = {
   shimStop: 1,
   proxyFreeze: 2,
   proxyRestart: 1,
+  workerDies: 6,
   skew: 1,
   intruder: 2,
 };

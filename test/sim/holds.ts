@@ -1,8 +1,18 @@
 import type { Activity } from '../../proxy/policy/rules.js';
 import type { Workload, WorkloadState } from '../../proxy/workload.js';
 import type { Database } from './database.js';
+import type { Gate } from './gate.js';
 import { Violation } from './violation.js';
 import type { World } from './world.js';
+
+/**
+ * A hold that was seen goes on, also when the former worker was just ending it. A bind that it was just making it has put down, or
+ * has not: then the hold goes on too.
+ */
+function goesOn(watched: Watched, { state }: Workload, { state: next }: Workload): boolean {
+  if (state.kind === 'bound') return next.kind === 'held' && next.sinceMs < state.attachment.boundAtMs;
+  return state.kind === 'ended' || state === watched.state;
+}
 
 interface Term {
   readonly activity: Activity;
@@ -38,9 +48,27 @@ export class Holds {
     this.#watched.clear();
   }
 
+  /** Another worker of the proxy goes on: what was held is held for as long as it would have been. */
+  takeOver(former: Gate, present: Gate): void {
+    for (const workload of former.registry.workloads) {
+      const watched = this.#watched.get(workload);
+      this.#watched.delete(workload);
+      const next = present.registry.workloads.find(({ instance }) => instance === workload.instance);
+      if (next === undefined) this.#world.auditor.ended(workload.instance, 'unknown-workload');
+      else if (watched?.state.kind === 'held' && goesOn(watched, workload, next)) {
+        const doing = new Map([...watched.doing].filter(([{ hasVanished }]) => !hasVanished));
+        this.#watched.set(next, { ...watched, doing, state: next.state });
+      }
+    }
+    for (const [workload, watched] of this.#watched) {
+      // It had just been ended when the worker died.
+      if (workload.state.kind === 'ended') this.#ended(workload, watched, former.clock.now());
+    }
+  }
+
   check(): void {
-    const { gate } = this.#world;
-    if (gate.frozen) return;
+    const { gate, isTakingOver } = this.#world;
+    if (gate.frozen || isTakingOver) return;
     const nowMs = gate.clock.now();
     const { workloads } = gate.registry;
     for (const workload of workloads) {
@@ -63,7 +91,7 @@ export class Holds {
 
   #look(workload: Workload, { doing }: Watched, nowMs: number): void {
     for (const { database } of this.#world.auditor.sessionsOf(workload.instance)) {
-      if (database.destroyed) continue;
+      if (database.destroyed || database.hasVanished) continue;
       const activity = database.isOver || database.hasEnded ? 'idle' : database.work;
       const last = doing.get(database);
       if (last?.activity === activity) continue;

@@ -41,7 +41,7 @@ await runProgram({
   summary:
     'Puts known faults into a copy of the compiled product, one at a time, and looks whether the simulation finds them.',
   options: {
-    runs: option(count(1, 1_000_000), '5000', 'schedules until a mutant counts as not found'),
+    runs: option(count(1, 1_000_000), '20000', 'schedules until a mutant counts as not found'),
     seed: option(count(0, 0x7fff_ffff), '1', 'where chance begins'),
     only: optional(text(), 'try the mutants whose names contain this'),
     json: option(flag(), 'false', 'print one JSON object on stdout'),

@@ -190,7 +190,113 @@ const bounds: readonly Mutation[] = [
   },
 ];
 
-export const mutations: readonly Mutation[] = [...binding, ...carrying, ...bounds];
+const bridge = 'proxy/bridge.js';
+const protection = 'proxy/takeover/protection.js';
+const recover = 'proxy/takeover/recover.js';
+
+/** What the next worker of the proxy must know, and does with it. */
+const takingOver: readonly Mutation[] = [
+  {
+    name: 'the binding is put down after the shim has it',
+    file: workload,
+    from: 'this.#protection.changed();\n        const replayedBytes',
+    to: 'const replayedBytes',
+  },
+  {
+    name: 'CONFIRM is not put down',
+    file: workload,
+    from: 'this.#protection.changed();\n        socket.admit();',
+    to: 'socket.admit();',
+  },
+  { name: 'opened streams are not put down', file: workload, from: 'this.#protection.opened(stream);', to: ';' },
+  {
+    name: 'what the database says is not put down',
+    file: bridge,
+    from: 'this.#protection?.fromDatabase(position, bytes)',
+    to: 'undefined',
+  },
+  {
+    name: 'what the driver says is not put down',
+    file: bridge,
+    from: 'this.#protection?.fromDriver(position, bytes)',
+    to: 'undefined',
+  },
+  {
+    name: 'the end of the driver is not put down',
+    file: bridge,
+    from: "this.#protection?.note({ kind: 'driver-ended' });",
+    to: ';',
+  },
+  {
+    name: 'the end of the database is not put down',
+    file: bridge,
+    from: "this.#protection?.note({ kind: 'ended', code });\n        this.#owner.link.end",
+    to: 'this.#owner.link.end',
+  },
+  {
+    name: 'connections are not kept',
+    file: protection,
+    from: 'channel.keep(id, socket);',
+    to: ';',
+  },
+  {
+    name: 'what has ended is not forgotten',
+    file: protection,
+    from: 'journal.end(id);\n                drop();',
+    to: 'drop();',
+  },
+  {
+    name: 'a refused workload is put down',
+    file: protection,
+    from: 'let hasBegun = false;',
+    to: 'let hasBegun = true; journal.begin(id, () => packSaved(take()));',
+  },
+  {
+    name: 'bytes come again from what was acknowledged',
+    file: recover,
+    from: 'consumed: resendFrom, peerEnded },',
+    to: 'consumed: positions.consumed, peerEnded },',
+  },
+  {
+    name: 'bytes come again from what the worker had taken over',
+    file: recover,
+    from: 'const resendFrom = anchor.received + counters.writtenBytes - anchor.writtenBytes;',
+    to: 'const resendFrom = positions.received;',
+  },
+  {
+    name: 'the end of the driver is taken for passed on',
+    file: recover,
+    from: 'record.driverEnded && resendFrom === positions.received;',
+    to: 'record.driverEnded;',
+  },
+  {
+    name: 'bytes behind the checkpoint are lost',
+    file: recover,
+    from: 'if (this.#ended === undefined)\n                    this.#bytes.push(body);',
+    to: ';',
+  },
+  {
+    name: 'streams that were being opened do not begin anew',
+    file: link,
+    from: 'this.#beginRest(peer);',
+    to: ';',
+  },
+  {
+    name: 'streams that the shim knows of begin anew',
+    file: link,
+    from: 'received === 0 && firstAvailable === 0;',
+    to: 'true;',
+  },
+  { name: 'streams are told out of order', file: link, from: '.sort((one, other) => one.id - other.id)', to: '' },
+  {
+    name: 'a hold begins anew with every worker',
+    file: 'proxy/registry.js',
+    from: 'away === undefined ? { ...holds, hold: undefined } : holds',
+    to: '{ ...holds, hold: undefined }',
+  },
+];
+
+export const mutations: readonly Mutation[] = [...binding, ...carrying, ...bounds, ...takingOver];
 
 /** @throws when the text to be changed is not there exactly once: the product has changed, and the mutant must too */
 export function mutated(code: string, { name, file, from, to }: Mutation): string {

@@ -43,6 +43,10 @@ export abstract class Process<Self extends Process<Self>> {
     };
   }
 
+  /** How far its clock has jumped. */
+  get offsetMs(): number {
+    return this.#offsetMs;
+  }
   get frozen(): boolean {
     return this.#frozen;
   }

@@ -16,6 +16,9 @@ export interface Counts {
   resumes: number;
   replayedBytes: number;
   deliveredBytes: number;
+  /** Workers of the proxy that died, and sessions that could not be taken over: their worker had read what it had not put down. */
+  workersDied: number;
+  sessionsLost: number;
   refusals: Record<Verdict, number>;
   actions: Record<Action, number>;
 }
@@ -68,6 +71,8 @@ export function noCounts(): Counts {
     resumes: 0,
     replayedBytes: 0,
     deliveredBytes: 0,
+    workersDied: 0,
+    sessionsLost: 0,
     refusals: noRefusals(),
     actions: Object.fromEntries(allActions.map((action) => [action, 0])) as Record<Action, number>,
   };
@@ -77,6 +82,8 @@ function add(counts: Counts, world: World): void {
   counts.steps += world.timeline.happened;
   counts.binds += world.auditor.binds;
   counts.cuts += world.counts.cuts;
+  counts.workersDied += world.counts.workersDied;
+  counts.sessionsLost += world.counts.sessionsLost;
   counts.resumes += world.auditor.resumes;
   for (const [verdict, count] of Object.entries(world.auditor.refusals)) counts.refusals[verdict as Verdict] += count;
   for (const app of world.apps) counts.replayedBytes += app.dialer.link.counters.replayedBytes;

@@ -36,5 +36,7 @@ export type Rule =
   | 'hold'
   /** A shim is neither bound nor refused when faults have stopped. */
   | 'not-settled'
+  /** A session did not go on with the next worker of the proxy, and there was no reason. */
+  | 'not-taken-over'
   /** The code threw what it must not throw. */
   | 'crash';

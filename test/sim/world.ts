@@ -1,3 +1,4 @@
+import type { TakeoverError, TakeoverErrorCode } from '../../proxy/takeover/errors.js';
 import {
   decodeResume,
   encodeResume,
@@ -10,6 +11,7 @@ import type { Random } from '../random.js';
 import { Application, type Driver, type Image, type Surroundings } from './application.js';
 import { Auditor } from './auditor.js';
 import { Database } from './database.js';
+import { Estate } from './estate.js';
 import type { Faults } from './faults.js';
 import { Gate } from './gate.js';
 import { Holds } from './holds.js';
@@ -29,13 +31,17 @@ export class World implements Surroundings {
   readonly apps: Application[] = [];
   readonly wires: Wire[] = [];
   gate: Gate;
+  /** What outlives the workers of the proxy, in runs in which they die. */
+  #estate: Estate | undefined;
+  isTakingOver = false;
+  #notKept = 0;
   /** Nobody is reached until then; both ends speak different versions until then; binds may be put off until then. */
   outageUntilMs = 0;
   skewUntilMs = 0;
   /** The next RESUME is held up. */
   delaysResume = false;
   #delayed: Wire | undefined;
-  readonly counts = { cuts: 0, dials: 0, replayedBytes: 0, confirmed: 0 };
+  readonly counts = { cuts: 0, dials: 0, replayedBytes: 0, confirmed: 0, workersDied: 0, sessionsLost: 0 };
   readonly trace: ((line: string) => void) | undefined;
   #voices = 0;
   #orders = 0;
@@ -47,6 +53,7 @@ export class World implements Surroundings {
     this.random = random;
     this.limits = faults.linkLimits;
     this.trace = trace;
+    this.#estate = faults.weights.workerDies > 0 ? new Estate() : undefined;
     this.gate = this.#newGate();
     this.startShim();
   }
@@ -83,13 +90,56 @@ export class World implements Surroundings {
     former.dead = true;
     this.holds.forget();
     this.auditor.endAll('unknown-workload');
-    for (const { database } of this.auditor.sessions.values()) database.destroy();
+    for (const { database } of this.auditor.sessions.values()) database.cut();
     for (const wire of this.wires) {
       if (wire.gate !== former) continue;
       wire.up.close();
       wire.down.end();
     }
+    if (this.#estate !== undefined) this.#estate = new Estate();
     this.gate = this.#newGate();
+  }
+
+  /** Another worker takes over; its clock is that of the same machine. */
+  #workerDied(former: Gate): void {
+    this.say('the worker of the proxy dies, and another takes over');
+    former.dead = true;
+    // The next one may die before it serves; then this is called while it is called.
+    const hasServed = !this.isTakingOver;
+    this.isTakingOver = true;
+    this.#notKept = 0;
+    this.#learn();
+    this.counts.workersDied += 1;
+    this.auditor.workerDied();
+    for (const wire of this.wires) {
+      if (wire.gate !== former) continue;
+      wire.up.close();
+      wire.down.end();
+    }
+    const kept = new Set(this.#estate?.kept.values());
+    for (const { database } of this.auditor.sessions.values()) {
+      database.orphan();
+      if (!kept.has(database)) database.vanish();
+    }
+    const gate = this.#newGate(former.offsetMs);
+    if (!gate.dead) this.gate = gate;
+    if (!hasServed) return;
+    this.isTakingOver = false;
+    this.holds.takeOver(former, this.gate);
+  }
+
+  /** A session could not be taken over. One reason is good: its worker died between reading and putting down. */
+  #lost(database: Database | undefined, { code, message }: TakeoverError): void {
+    const isFounded: Partial<Record<TakeoverErrorCode, boolean>> = {
+      'takeover-bytes-lost': database !== undefined && database.delivered < database.speech.said,
+      'takeover-connection-lost': database?.isOver ?? false,
+      // The worker had put it down and died before the keeper had it: the one it was just busy with.
+      'takeover-not-kept': database === undefined && this.#notKept === 0,
+    };
+    if (code === 'takeover-not-kept') this.#notKept += 1;
+    if (isFounded[code] !== true) throw new Violation('not-taken-over', message);
+    this.counts.sessionsLost += 1;
+    database?.vanish();
   }
 
   // What ends of connections do -----------------------------------------------------------------------------------
@@ -174,16 +224,23 @@ export class World implements Surroundings {
 
   // Inside --------------------------------------------------------------------------------------------------------
 
-  #newGate(): Gate {
+  #newGate(offsetMs = 0): Gate {
     return new Gate(this.timeline, this.random.below(0x7fff_ffff), {
       linkLimits: this.limits,
       budgetMs: this.faults.budgetMs,
       limits: this.faults.proxyLimits,
       afterInput: () => this.holds.check(),
-      openBackend: (events) => {
-        const database: Database = new Database(events, this.newVoice(), (session, bytes) =>
-          this.#databaseHears(session, bytes),
-        );
+      offsetMs,
+      estate: this.#estate,
+      stepsMax: this.random.chance(0.1) ? this.random.below(20) : Number.POSITIVE_INFINITY,
+      died: (gate) => this.#workerDied(gate),
+      lost: (database, error) => this.#lost(database, error),
+      openBackend: (events, fate) => {
+        const heard = (session: Database, bytes: Buffer): void => this.#databaseHears(session, bytes);
+        const landed = (bytes: Buffer): void => {
+          if (this.#estate !== undefined) this.#estate.landed = Buffer.from(bytes);
+        };
+        const database: Database = new Database(events, this.newVoice(), heard, fate, landed);
         this.#unknown.push(database);
         return database;
       },
@@ -256,6 +313,7 @@ export class World implements Surroundings {
     wire.gate.input((gate) => {
       const outside = {
         take: (bytes: Buffer): number => {
+          gate.fate.step();
           this.#seenDown(wire, bytes);
           wire.down.write(bytes);
           return bytes.length;
@@ -267,7 +325,7 @@ export class World implements Surroundings {
         },
         after: () => {
           this.#learn();
-          this.auditor.current = undefined;
+          this.auditor.looked();
         },
         ended: () => wire.down.end(),
         destroyed: () => {
@@ -292,6 +350,7 @@ export class World implements Surroundings {
       order: this.#orders,
       bytes,
     };
+    this.auditor.presented(wire);
     this.say(`${nameOf(wire.app)} presents ${instance} epoch ${epoch}`);
     if (this.delaysResume && wire.index !== undefined) {
       this.delaysResume = false;

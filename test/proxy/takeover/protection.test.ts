@@ -33,6 +33,8 @@ t.test('what a connection is stands in the journal before the keeper is asked to
   const { protect, asked, left } = protection(t);
   const workload = protect.workload(() => savedWorkload());
   t.equal(workload.id, firstOwner);
+  t.equal(left().size, 0, 'one that is refused leaves nothing behind');
+  workload.changed();
   workload.session(() => savedSession(), new Socket());
   t.strictSame(asked, [`keep ${firstOwner + 1} known`]);
   const [one, other] = [...left().values()].map(({ checkpoint }) => unpackSaved(checkpoint));
@@ -53,6 +55,7 @@ t.test('numbers are not given twice, and none below those that the worker before
 t.test('bytes and notes are in the journal when the call returns, in order', async (t) => {
   const { protect, left } = protection(t);
   const workload = protect.workload(() => savedWorkload());
+  workload.changed();
   const session = workload.session(() => savedSession(), new Socket());
   const since = () => left().get(firstOwner + 1)?.since ?? [];
   session.fromDriver(100, Buffer.from('select'));
@@ -69,6 +72,7 @@ t.test('a workload that has changed is put down anew', async (t) => {
   const { protect, left } = protection(t);
   let address = 'before';
   const workload = protect.workload(() => savedWorkload({ address }));
+  workload.changed();
   address = 'after';
   workload.opened(stream);
   workload.changed();
