@@ -7,6 +7,7 @@
 export type FromWorker =
   | { readonly kind: 'ready' }
   | { readonly kind: 'serving' }
+  /** For those times in which there is nothing else to say. */
   | { readonly kind: 'beat' }
   | { readonly kind: 'released' }
   /** Comes with a socket, to be kept under this number. */

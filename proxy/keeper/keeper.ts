@@ -97,7 +97,8 @@ export class Keeper {
     clearTimeout(this.#timer);
     const { deadlineMs } = this.#lifecycle;
     if (deadlineMs === undefined) return;
-    const tick = (): void => this.#step({ kind: 'tick' });
+    // Timers come before messages: a keeper that stood still itself first hears what its worker has said meanwhile.
+    const tick = (): void => void setImmediate(() => this.#step({ kind: 'tick' }));
     this.#timer = setTimeout(tick, Math.max(0, deadlineMs - performance.now()) + 1);
   }
 
@@ -162,6 +163,8 @@ export class Keeper {
   }
 
   #hear(worker: number, message: FromWorker, handle: unknown): void {
+    // Whatever it says: beats wait behind sockets, each of which Node.js acknowledges before it sends the next message.
+    this.#step({ kind: 'heard', worker });
     switch (message.kind) {
       case 'keep':
         if (isHandle(handle)) this.#keep(worker, message.id, handle);
@@ -178,8 +181,9 @@ export class Keeper {
         this.#step({ kind: 'serving', worker });
         this.#options.serving?.(this.#workers.get(worker)?.pid ?? 0);
         break;
-      case 'ready':
       case 'beat':
+        break;
+      case 'ready':
       case 'released':
         this.#step({ kind: message.kind, worker });
         break;

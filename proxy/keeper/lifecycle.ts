@@ -55,8 +55,8 @@ export type LifecycleEvent =
   | { readonly kind: 'ready'; readonly worker: number }
   /** It has all sessions and goes on with them. */
   | { readonly kind: 'serving'; readonly worker: number }
-  /** It is alive. */
-  | { readonly kind: 'beat'; readonly worker: number }
+  /** It has said anything at all, and so is alive. */
+  | { readonly kind: 'heard'; readonly worker: number }
   /** It has let go of all sessions in order. */
   | { readonly kind: 'released'; readonly worker: number }
   | { readonly kind: 'exited'; readonly worker: number; readonly code: number; readonly why: string }
@@ -121,8 +121,8 @@ export class Lifecycle {
         return this.#ready(event.worker, nowMs);
       case 'serving':
         return this.#serving(event.worker, nowMs);
-      case 'beat':
-        return this.#beat(event.worker, nowMs);
+      case 'heard':
+        return this.#heard(event.worker, nowMs);
       case 'released':
         return this.#released(event.worker, nowMs);
       case 'exited':
@@ -173,7 +173,7 @@ export class Lifecycle {
     return before === undefined ? [] : [tell('upgraded', worker, `${worker.program} serves`)];
   }
 
-  #beat(number: number, nowMs: number): LifecycleAction[] {
+  #heard(number: number, nowMs: number): LifecycleAction[] {
     const state = this.#state;
     if (state.kind !== 'serving' || state.worker.number !== number) return [];
     this.#state = { ...state, untilMs: nowMs + this.#limits.silenceMs };

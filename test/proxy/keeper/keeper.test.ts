@@ -121,6 +121,25 @@ t.test('a worker that hangs is killed', async (t) => {
   t.strictSame(told, ['error hangs', 'error crashed']);
 });
 
+t.test('a worker that has no time for beats, because sockets are before them, does not hang', async (t) => {
+  const { keeper, told, hears, setMood } = await stage(t, { silenceMs: 2_500 });
+  await hears(/in order 0\n/);
+  setMood('storm');
+  keeper.ask({ kind: 'upgrade', program });
+  await hears(/70 keeps\n/);
+  t.strictSame(told, ['info upgraded']);
+});
+
+t.test('a keeper that stood still itself does not take its worker for one that hangs', async (t) => {
+  const { told, hears, becomes } = await stage(t, { silenceMs: 2_500 });
+  await hears(/in order 0\n/);
+  await becomes('serving');
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3_000);
+  // What was due has been done by then.
+  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+  t.strictSame(told, []);
+});
+
 t.test(
   'workers that die again and again: the connection is held, and an operator can have it tried again',
   async (t) => {

@@ -15,7 +15,7 @@ class Watch {
   on(event: LifecycleEvent): string[] {
     return this.lifecycle.step(event, this.nowMs).map(short);
   }
-  says(worker: number, kind: 'ready' | 'serving' | 'beat' | 'released'): string[] {
+  says(worker: number, kind: 'ready' | 'serving' | 'heard' | 'released'): string[] {
     return this.on({ kind, worker });
   }
   dies(worker: number): string[] {
@@ -91,7 +91,7 @@ t.test('a worker that was healthy for a while has its crashes forgiven', (t) => 
   watch.dies(1);
   watch.serve(2);
   watch.nowMs += limits.healthyMs;
-  watch.says(2, 'beat');
+  watch.says(2, 'heard');
   t.strictSame(watch.dies(2), ['tell crashed', 'fork 3 /a'], 'as the first one');
   t.end();
 });
@@ -100,7 +100,7 @@ t.test('who is waited for in vain is killed, and nothing goes on before it is de
   const watch = serving();
   watch.nowMs += limits.silenceMs - 1;
   t.strictSame(watch.on({ kind: 'tick' }), [], 'not yet');
-  t.strictSame(watch.says(1, 'beat'), []);
+  t.strictSame(watch.says(1, 'heard'), []);
   t.strictSame(watch.waits(), ['tell hangs', 'kill 1']);
   t.strictSame(watch.waits(), ['tell hangs', 'kill 1'], 'a kernel may take its time');
   t.strictSame(watch.dies(1), ['tell crashed', 'fork 2 /a']);

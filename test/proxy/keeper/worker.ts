@@ -1,6 +1,6 @@
 /**
  * A worker for tests of the keeper. It dials a counting server, has the socket kept, and says over it, again and again, which
- * worker it is. Its worst moments come from a file: `crash`, `hang`, `unready`.
+ * worker it is. Its worst moments come from a file: `crash`, `unready`, `storm` (it has sockets kept, and no time for beats).
  */
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -63,4 +63,12 @@ process.on('SIGUSR2', () => {
   for (;;);
 });
 if (mood() === 'unready') process.exit(3);
-channel.ready(50);
+const aDayMs = 86_400_000;
+channel.ready(mood() === 'storm' ? aDayMs : 50);
+if (mood() === 'storm') {
+  let keeps = 0;
+  setInterval(() => {
+    keep();
+    if (++keeps === 70) announce(`${keeps} keeps\n`);
+  }, 50).unref();
+}
