@@ -11,7 +11,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { errorCode } from '../../shim/program/errors.js';
-import { type Entry, type EntryKind, entryKinds } from './entry.js';
+import { type Entry, type EntryKind, entryKinds, headBytes } from './entry.js';
 import { JournalError } from './errors.js';
 import { defaultJournalLimits, type JournalLimits } from './limits.js';
 import { pathOf, readSegment, Segment, segmentNumber } from './segment.js';
@@ -45,7 +45,7 @@ export class Journal {
   /** Segments of the worker before: of use until every owner has a checkpoint here. */
   #inherited: number[];
   #next: number;
-  /** Bytes of all last checkpoints. */
+  /** Bytes of all last checkpoints, with their heads. */
   #checkpointBytes = 0;
   #cleaning = false;
   #broken: JournalError | undefined;
@@ -59,7 +59,7 @@ export class Journal {
       mkdirSync(options.directory, { recursive: true, mode: 0o700 });
       this.#inherited = segmentsOf(options.directory);
       this.#next = (this.#inherited.at(-1) ?? 0) + 1;
-      this.#segments.push(new Segment(this.directory, this.#next++));
+      this.#segments.push(new Segment(this.directory, this.#next++, this.#limits.segmentBytes));
     } catch (cause) {
       throw new JournalError('journal-write-failed', `no journal in ${options.directory}`, cause);
     }
@@ -69,8 +69,9 @@ export class Journal {
   get broken(): JournalError | undefined {
     return this.#broken;
   }
+  /** Of all its files. */
   get bytes(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    return this.#segments.reduce((sum, segment) => sum + segment.capacityBytes, this.#spare?.capacityBytes ?? 0);
   }
 
   /** A new owner, or one taken over: with its first checkpoint, which `take` gives, and gives again when asked. */
@@ -87,8 +88,9 @@ export class Journal {
     const segment = this.#write({ owner, kind: entryKinds.checkpoint, position: 0, body });
     if (segment === undefined) return;
     known.segment = segment;
-    this.#checkpointBytes += body.length - known.bytes;
-    known.bytes = body.length;
+    const bytes = headBytes + body.length;
+    this.#checkpointBytes += bytes - known.bytes;
+    known.bytes = bytes;
   }
 
   append(owner: number, kind: EntryKind, position: number, body: Buffer): void {
@@ -110,7 +112,9 @@ export class Journal {
     this.#inherited = [];
   }
 
+  /** Nothing is written from now on. */
   close(): void {
+    this.#broken ??= new JournalError('journal-write-failed', `the journal in ${this.directory} is closed`);
     for (const segment of this.#segments) segment.close();
     this.#spare?.close();
   }
@@ -119,7 +123,7 @@ export class Journal {
   #write(entry: Entry): number | undefined {
     if (this.#broken !== undefined) return undefined;
     try {
-      const segment = this.#roomFor(entry.body.length);
+      const segment = this.#roomFor(headBytes + entry.body.length);
       segment.append(entry);
       return segment.number;
     } catch (cause) {
@@ -128,20 +132,33 @@ export class Journal {
     }
   }
 
+  /** @param bytes of one entry */
   #roomFor(bytes: number): Segment {
     const last = this.#segments.at(-1);
-    const fits = last !== undefined && (last.isEmpty || last.bytes + bytes <= this.#limits.segmentBytes);
-    if (last !== undefined && fits) return last;
-    if (this.bytes + bytes > this.#limits.journalBytesMax) {
-      throw new JournalError('journal-full', `the journal would exceed ${this.#limits.journalBytesMax} bytes`);
-    }
-    const number = this.#next++;
-    const segment = this.#spare ?? new Segment(this.directory, number);
-    if (segment === this.#spare) segment.reuse(number);
-    this.#spare = undefined;
-    this.#segments.push(segment);
+    if (last?.hasRoomFor(bytes) === true) return last;
+    // Checkpoints written by it may have begun the next one.
     this.#clean();
-    return this.#segments.at(-1) ?? segment;
+    const next = this.#segments.at(-1);
+    return next?.hasRoomFor(bytes) === true ? next : this.#add(bytes);
+  }
+
+  /** What is longer than a segment gets one of its own size. */
+  #add(bytes: number): Segment {
+    const { segmentBytes, journalBytesMax } = this.#limits;
+    const number = this.#next++;
+    let segment = bytes <= segmentBytes ? this.#spare : undefined;
+    if (segment === undefined) {
+      const roomBytes = Math.max(bytes, segmentBytes);
+      if (this.bytes + Segment.fileBytes(roomBytes) > journalBytesMax) {
+        throw new JournalError('journal-full', `the journal would exceed ${journalBytesMax} bytes`);
+      }
+      segment = new Segment(this.directory, number, roomBytes);
+    } else {
+      this.#spare = undefined;
+      segment.reuse(number);
+    }
+    this.#segments.push(segment);
+    return segment;
   }
 
   /** Makes the log as short as what is alive in it asks for: twice that, and some segments for what comes. */
@@ -156,7 +173,8 @@ export class Journal {
         if (oldest === undefined) break;
         for (const [owner, { segment }] of this.#owners) if (segment === oldest.number) this.checkpoint(owner);
         this.#segments.shift();
-        if (this.#spare !== undefined) oldest.remove();
+        const isUsual = oldest.capacityBytes === Segment.fileBytes(segmentBytes);
+        if (this.#spare !== undefined || !isUsual) oldest.remove();
         else {
           oldest.retire();
           this.#spare = oldest;

@@ -1,9 +1,13 @@
 /**
  * One file of a journal: a header (magic, version, number; 16 bytes), then entries up to the first that is none. A file that
  * is of no use any more gets another number and is written over from the start.
+ *
+ * The file is as long as it will ever be from the start, and mapped: an entry is a copy in memory, not a call of the system. The
+ * kernel has what was stored when the process is killed.
  */
-import { closeSync, openSync, readFileSync, renameSync, unlinkSync, writeSync, writevSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { mapFile } from '../kernel/shared-memory.js';
 import { type Entry, headBytes, readEntry, writeHead } from './entry.js';
 import { JournalError } from './errors.js';
 
@@ -15,39 +19,62 @@ const suffix = '.journal';
 /** There is one at most. */
 const spareName = 'spare';
 
+const closed = Buffer.alloc(0);
+
 export class Segment {
+  /** Of the file, all of it taken from the file system. */
+  readonly capacityBytes: number;
   readonly #directory: string;
-  readonly #fd: number;
-  readonly #head = Buffer.alloc(headBytes);
+  readonly #unmap: () => void;
+  #memory: Buffer;
   #number: number;
   #bytes = headerBytes;
 
-  /** @throws the error of the file system */
-  constructor(directory: string, number: number) {
+  /** @param roomBytes of entries, with their heads @throws the error of the file system, also when that is too much */
+  constructor(directory: string, number: number, roomBytes: number) {
     this.#directory = directory;
     this.#number = number;
-    this.#fd = openSync(pathOf(directory, number), 'wx', 0o600);
+    this.capacityBytes = Segment.fileBytes(roomBytes);
+    const path = pathOf(directory, number);
+    const file = openSync(path, 'wx+', 0o600);
+    try {
+      const { bytes, unmap } = mapFile(file, this.capacityBytes);
+      this.#memory = bytes;
+      this.#unmap = unmap;
+    } catch (error) {
+      unlinkSync(path);
+      throw error;
+    } finally {
+      closeSync(file);
+    }
     this.#begin();
+  }
+
+  /** The size of the file of a segment with so much room. */
+  static fileBytes(roomBytes: number): number {
+    return headerBytes + roomBytes;
   }
 
   get number(): number {
     return this.#number;
   }
-  get bytes(): number {
-    return this.#bytes;
-  }
-  get isEmpty(): boolean {
-    return this.#bytes === headerBytes;
+
+  /** @param bytes of one entry, with its head */
+  hasRoomFor(bytes: number): boolean {
+    return this.#bytes + bytes <= this.#memory.length;
   }
 
-  /** @throws the error of the file system */
+  /**
+   * The head is stored last, and nothing that a reader could take for another one follows: of an entry that was not finished
+   * nothing is read. Stores of one thread are in the file in their order, whenever the process is killed.
+   */
   append(entry: Entry): void {
-    writeHead(this.#head, this.#number, entry);
-    const parts = entry.body.length === 0 ? [this.#head] : [this.#head, entry.body];
-    const length = headBytes + entry.body.length;
-    const written = writevSync(this.#fd, parts, this.#bytes);
-    if (written !== length) throw new Error(`${written} of ${length} bytes written`);
-    this.#bytes += length;
+    const end = this.#bytes + headBytes + entry.body.length;
+    if (end > this.#memory.length) throw new Error(`segment ${this.#number} has no room up to ${end}`);
+    entry.body.copy(this.#memory, this.#bytes + headBytes);
+    this.#memory.fill(0, end, Math.min(end + headBytes, this.#memory.length));
+    writeHead(this.#memory.subarray(this.#bytes, this.#bytes + headBytes), this.#number, entry);
+    this.#bytes = end;
   }
 
   /** What is in it is of no use any more: no reader finds it until it is used again. */
@@ -64,7 +91,9 @@ export class Segment {
   }
 
   close(): void {
-    closeSync(this.#fd);
+    if (this.#memory === closed) return;
+    this.#memory = closed;
+    this.#unmap();
   }
 
   remove(): void {
@@ -72,12 +101,12 @@ export class Segment {
     unlinkSync(pathOf(this.#directory, this.#number));
   }
 
+  /** The magic last: a new file without it is one with nothing in it. */
   #begin(): void {
-    const header = Buffer.alloc(headerBytes);
-    magic.copy(header);
-    header.writeUInt16LE(journalVersion, 4);
-    header.writeUIntLE(this.#number, 8, 6);
-    writeSync(this.#fd, header, 0, headerBytes, 0);
+    this.#memory.fill(0, headerBytes, headerBytes + headBytes);
+    this.#memory.writeUInt16LE(journalVersion, 4);
+    this.#memory.writeUIntLE(this.#number, 8, 6);
+    magic.copy(this.#memory);
   }
 }
 
@@ -90,7 +119,7 @@ export function segmentNumber(name: string): number | undefined {
 export function readSegment(directory: string, number: number): Entry[] {
   const bytes = readFileSync(pathOf(directory, number));
   // Made, and nothing written yet.
-  if (bytes.length < headerBytes) return [];
+  if (bytes.length < headerBytes || bytes.readUInt32LE(0) === 0) return [];
   const version = bytes.readUInt16LE(4);
   if (!magic.equals(bytes.subarray(0, 4)) || version > journalVersion) {
     throw new JournalError('journal-version', `segment ${number} is of version ${version}, not ${journalVersion}`);

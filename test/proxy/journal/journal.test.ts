@@ -1,3 +1,5 @@
+import { execFileSync, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -66,7 +68,8 @@ t.test('cut off after any byte, a journal gives what had been written whole by t
   journal.append(1, fromDatabase, 0, Buffer.alloc(5_000, 'x'));
   journal.close();
   const [name = ''] = readdirSync(directory);
-  const whole = readFileSync(join(directory, name));
+  const file = readFileSync(join(directory, name));
+  const whole = file.subarray(0, file.lastIndexOf('x') + 1);
   const all = remains(directory)[1] ?? [];
   t.equal(all.length, 7);
   const wrong: number[] = [];
@@ -178,5 +181,79 @@ t.test('a place that cannot be written is told at once; a journal of a later ver
   bytes.writeUInt16LE(99, 4);
   writeFileSync(join(directory, name), bytes);
   t.throws(() => readJournal(directory), { code: 'journal-version' });
+  t.end();
+});
+
+t.test('a process is killed while it appends: all whole entries are there, in order, and nothing else', async (t) => {
+  const lengths: number[] = [];
+  for (let kill = 0; kill < 3; kill++) {
+    const directory = place(t);
+    const child = fork(new URL('./appender.js', import.meta.url), [directory]);
+    const exited = once(child, 'exit');
+    await once(child, 'message');
+    child.kill('SIGKILL');
+    t.strictSame(await exited, [null, 'SIGKILL']);
+    const { since = [] } = readJournal(directory).get(1) ?? {};
+    const wrong = since.findIndex(({ position, body }, at) => position !== at || !body.equals(bodyOf(at)));
+    t.equal(wrong, -1);
+    lengths.push(since.length);
+  }
+  t.ok(Math.min(...lengths) > 1_000, `${lengths} entries`);
+});
+
+/** What test/proxy/journal/appender.ts writes. */
+function bodyOf(position: number): Buffer {
+  return Buffer.alloc((position * 37) % 3_000, position % 251);
+}
+
+t.test('an entry longer than a segment has one of its own; what a file held before is no entry', (t) => {
+  const directory = place(t);
+  const { journal, errors } = open(directory, { segmentBytes: 1_000, segmentsMin: 2 });
+  journal.begin(1, () => Buffer.from('state'));
+  for (let round = 0; round < 20; round++) {
+    journal.append(1, fromDatabase, round, Buffer.alloc(900 - 40 * round, 'y'));
+    journal.append(1, fromDatabase, round, Buffer.alloc(5_000, 'z'));
+  }
+  journal.checkpoint(1);
+  journal.append(1, fromDriver, 99, Buffer.alloc(5_000, 'z'));
+  t.strictSame(remains(directory), { 1: ['state', `2@99:${'z'.repeat(5_000)}`] });
+  t.strictSame(errors, []);
+  const files = readdirSync(directory).map((name) => statSync(join(directory, name)).size);
+  t.ok(files.length < 8, `${files} bytes`);
+  journal.close();
+  journal.append(1, fromDriver, 100, Buffer.from('late'));
+  t.strictSame(remains(directory)[1]?.length, 2, 'nothing is stored into memory that is gone');
+  t.match(journal.broken, { code: 'journal-write-failed' });
+  t.end();
+});
+
+t.test('a file that was made, and nothing written into, has nothing in it', (t) => {
+  const directory = place(t);
+  writeFileSync(join(directory, '000000000001.journal'), Buffer.alloc(4_096));
+  t.strictSame(remains(directory), {});
+  t.end();
+});
+
+const isRoot = process.getuid?.() === 0 && process.platform === 'linux';
+t.test('no space left is an error of the journal, and not the end of the process', { skip: !isRoot }, (t) => {
+  const directory = place(t);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', directory], { stdio: 'ignore' });
+  } catch {
+    t.comment('this machine lets nobody mount: not tested');
+    t.end();
+    return;
+  }
+  try {
+    const { journal, errors } = open(directory, { segmentBytes: 600 * 1024, segmentsMin: 100 });
+    journal.begin(1, () => Buffer.from('state'));
+    for (let at = 0; at < 100; at++) journal.append(1, fromDriver, at, Buffer.alloc(60 * 1024, 1));
+    t.match(errors, [{ code: 'journal-write-failed', message: /ENOSPC/ }]);
+    const { since = [] } = readJournal(directory).get(1) ?? {};
+    t.ok(since.length > 20 && since.length < 35, `${since.length} entries are there`);
+    journal.close();
+  } finally {
+    execFileSync('umount', [directory]);
+  }
   t.end();
 });
