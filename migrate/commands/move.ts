@@ -36,9 +36,9 @@ export const move = defineCommand({
       'give up, and put the source back, when the application has waited longer before the target has bound',
     ),
     when: option(
-      choice(...moments),
+      { ...choice(...moments), placeholder: 'MOMENT' },
       'now',
-      'wait until every session has ended its call, its transaction, or is back in its pool',
+      'now, or wait until every session has ended its call (call-end), its transaction (transaction-end), or is back in its pool (pool-return)',
     ),
     deadline: option(duration(), '30s', 'how long to wait for that'),
     [thenName]: option(choice(...afterDeadline), 'give-up', 'what to do when it has not come by then'),
