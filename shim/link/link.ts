@@ -344,7 +344,10 @@ export class Link {
     if (stream === undefined || (stream.inEnded ?? 'closed') !== 'closed') return;
     if (stream.aborted) {
       if (code !== 'closed') this.#brokeToo(stream, position, code);
-      else this.#discard(stream, position, 1);
+      else if (position === stream.received) {
+        this.#discard(stream, position, 1);
+        stream.inEnded = 'closed';
+      }
       return;
     }
     if (position !== stream.received || (stream.inEnded !== undefined && code === 'closed')) {

@@ -150,6 +150,9 @@ export class LinkStream {
 
   /** Own direction acknowledged to its end, the peer's consumed and acknowledged to its end. */
   get finished(): boolean {
+    // Both ended in order, and each knows: an abort that comes after that has nothing to say, and nobody would answer it.
+    if (this.closedFinSent && this.inEnded === 'closed' && this.acked > this.out.end)
+      return this.ackSent >= this.received;
     if (this.outEnded === undefined || this.acked < this.outEnd) return false;
     return this.outEnded !== 'closed' || (this.inEnded !== undefined && this.ackSent >= this.received);
   }

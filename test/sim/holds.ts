@@ -90,8 +90,10 @@ export class Holds {
   }
 
   #look(workload: Workload, { doing }: Watched, nowMs: number): void {
-    for (const { database } of this.#world.auditor.sessionsOf(workload.instance)) {
+    for (const { database, key } of this.#world.auditor.sessionsOf(workload.instance)) {
       if (database.destroyed || database.hasVanished) continue;
+      // It was over, and both ends have forgotten it.
+      if (database.isOver && workload.session(Number(key.split('/')[1])) === undefined) continue;
       const activity = database.isOver || database.hasEnded ? 'idle' : database.work;
       const last = doing.get(database);
       if (last?.activity === activity) continue;
