@@ -161,19 +161,17 @@ export class Journal {
     return segment;
   }
 
-  /** Makes the log as short as what is alive in it asks for: twice that, and some segments for what comes. */
+  /** Makes the log as short as what is alive in it asks for. */
   #clean(): void {
     if (this.#cleaning) return;
     this.#cleaning = true;
     try {
-      const { segmentsMin, segmentBytes } = this.#limits;
-      const segmentsMax = segmentsMin + Math.ceil((2 * this.#checkpointBytes) / segmentBytes);
-      while (this.#segments.length > segmentsMax) {
+      while (this.#segments.length > this.#segmentsMax) {
         const [oldest] = this.#segments;
         if (oldest === undefined) break;
         for (const [owner, { segment }] of this.#owners) if (segment === oldest.number) this.checkpoint(owner);
         this.#segments.shift();
-        const isUsual = oldest.capacityBytes === Segment.fileBytes(segmentBytes);
+        const isUsual = oldest.capacityBytes === Segment.fileBytes(this.#limits.segmentBytes);
         if (this.#spare !== undefined || !isUsual) oldest.remove();
         else {
           oldest.retire();
@@ -183,6 +181,15 @@ export class Journal {
     } finally {
       this.#cleaning = false;
     }
+  }
+
+  /**
+   * Twice what is alive, and some segments for what comes. Owners grow while they are written anew: a number from before
+   * may be less than what is alive by then, and such a log can never be made short enough.
+   */
+  get #segmentsMax(): number {
+    const { segmentsMin, segmentBytes } = this.#limits;
+    return segmentsMin + Math.ceil((2 * this.#checkpointBytes) / segmentBytes);
   }
 
   #break(error: JournalError): void {

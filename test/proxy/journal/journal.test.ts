@@ -59,6 +59,26 @@ t.test(
   },
 );
 
+t.test('owners that have grown since their last checkpoints are each written anew once, and the log goes on', (t) => {
+  const directory = place(t);
+  const { journal, errors } = open(directory, { segmentBytes: 4096, segmentsMin: 2 });
+  let bytes = 10;
+  let taken = 0;
+  const take = (): Buffer => {
+    taken += 1;
+    if (taken > 1_000) throw new Error('the log is written anew without end');
+    return Buffer.alloc(bytes, 'c');
+  };
+  for (let owner = 1; owner <= 20; owner++) journal.begin(owner, take);
+  bytes = 3_000;
+  for (let i = 0; i < 40; i++) journal.append(1, fromDriver, i, Buffer.alloc(500, 'd'));
+  t.equal(taken, 40);
+  t.strictSame(errors, []);
+  t.equal(readJournal(directory).size, 20);
+  journal.close();
+  t.end();
+});
+
 t.test('cut off after any byte, a journal gives what had been written whole by then', (t) => {
   const directory = place(t);
   const { journal } = open(directory);
