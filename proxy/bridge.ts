@@ -125,9 +125,6 @@ export class Bridge {
   freed(bytes: number): void {
     this.#ledger.freed(bytes);
   }
-  destroy(): void {
-    this.#backend.destroy();
-  }
 
   /** The shim has got everything, and so has the database. */
   forgotten(): void {

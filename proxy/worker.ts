@@ -231,9 +231,7 @@ function tellTakeover(log: Logger, taken: Takeover | undefined, crashed: boolean
   if (taken === undefined) return;
   for (const { id, error } of taken.damaged) log.error({ err: error, id }, 'what was put down cannot be read');
   if (taken.workloads.length === 0) return;
-  const sessions = taken.workloads.reduce((sum, { sessions }) => sum + sessions.length, 0);
-  const lost = taken.workloads.reduce((sum, { lost }) => sum + lost.length, 0);
-  log.info({ workloads: taken.workloads.length, sessions, lost, crashed }, 'taken over from the worker before');
+  log.info({ workloads: taken.workloads.length, ...taken.count, crashed }, 'taken over from the worker before');
 }
 
 /** Where a service manager keeps the sockets as well, it starts the next keeper once this worker has gone. */

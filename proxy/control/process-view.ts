@@ -4,16 +4,13 @@ import type { Takeover } from '../takeover/takeover.js';
 export class ProcessView {
   readonly startedAt = new Date();
   #before: 'none' | 'crashed' | 'released' = 'none';
-  #taken = { sessions: 0, lost: 0 };
+  #taken: Takeover['count'] = { sessions: 0, lost: 0 };
   #alarm: { readonly alarm: string; readonly why: string; readonly at: string } | undefined;
 
   /** @param taken undefined when nothing is ever put down */
   tookOver(taken: Takeover | undefined, crashed: boolean): void {
-    const workloads = taken?.workloads ?? [];
-    if (workloads.length > 0 || crashed) this.#before = crashed ? 'crashed' : 'released';
-    const sessions = workloads.reduce((sum, each) => sum + each.sessions.length, 0);
-    const lost = workloads.reduce((sum, each) => sum + each.lost.length, 0);
-    this.#taken = { sessions, lost };
+    if (crashed || (taken?.workloads.length ?? 0) > 0) this.#before = crashed ? 'crashed' : 'released';
+    this.#taken = taken?.count ?? this.#taken;
   }
 
   /** Something an operator should know of. */

@@ -77,8 +77,8 @@ export class Keeper {
     this.#perform(this.#lifecycle.begin(this.#options.program(), this.#sockets.size > 0, performance.now()));
   }
 
-  /** @param event what an operator wants: `upgrade`, `retry`, `renew`, `stop` */
-  ask(event: Extract<LifecycleEvent, { kind: 'upgrade' | 'retry' | 'renew' | 'stop' }>): void {
+  /** @param event what an operator wants: `upgrade`, `renew`, `stop` */
+  ask(event: Extract<LifecycleEvent, { kind: 'upgrade' | 'renew' | 'stop' }>): void {
     this.#step(event);
   }
 

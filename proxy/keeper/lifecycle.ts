@@ -10,7 +10,7 @@ import type { KeeperLimits } from './limits.js';
  *      |  |      exited, too late                 |  └─ exited, silent    └─ fails: goes back  | released, exited, too late
  *      |  └── backing-off <──┘                    |         |                                  v
  *      |          |                               └─────────┼────────────────────────── taking-over (the next)
- *    retry        v crashesMax in a row                     v
+ *    upgrade      v crashesMax in a row                     v
  *      └────── holding                                 backing-off
  *
  * Exactly one worker holds the sessions at any time: the next one gets them when the one before has let go or is dead. In
@@ -60,10 +60,8 @@ export type LifecycleEvent =
   /** It has let go of all sessions in order. */
   | { readonly kind: 'released'; readonly worker: number }
   | { readonly kind: 'exited'; readonly worker: number; readonly code: number; readonly why: string }
-  /** An operator wants a worker of this program. */
+  /** An operator wants a worker of this program, or has mended what was wrong. */
   | { readonly kind: 'upgrade'; readonly program: string }
-  /** An operator has mended what was wrong. */
-  | { readonly kind: 'retry' }
   /** An operator wants the keeper itself to be the program that is installed now. */
   | { readonly kind: 'renew' }
   | { readonly kind: 'stop' }
@@ -129,8 +127,6 @@ export class Lifecycle {
         return this.#exited(event, nowMs);
       case 'upgrade':
         return this.#upgrade(event.program, nowMs);
-      case 'retry':
-        return this.#retry(nowMs);
       case 'renew':
         return this.#renew(nowMs);
       case 'stop':
@@ -275,12 +271,6 @@ export class Lifecycle {
     const next = { number: ++this.#lastNumber, program };
     this.#state = { kind: 'upgrading', worker: state.worker, next, untilMs: nowMs + this.#limits.readyMs };
     return [{ kind: 'fork', worker: next }];
-  }
-
-  #retry(nowMs: number): LifecycleAction[] {
-    const state = this.#state;
-    if (state.kind !== 'holding' && state.kind !== 'backing-off') return [];
-    return this.#start(state.program, 0, nowMs);
   }
 
   /** Only when all is well: with sockets that no worker has, nobody would know whether the next keeper can do better. */

@@ -43,6 +43,7 @@ export interface TakeoverParts {
 
 export interface Takeover {
   readonly workloads: readonly TakenOver[];
+  readonly count: { readonly sessions: number; readonly lost: number };
   /** What was put down and cannot be read. */
   readonly damaged: readonly { readonly id: number; readonly error: TakeoverError }[];
   /** Connections that nobody goes on with. */
@@ -81,6 +82,10 @@ export function takeOver(
   const numbers = [...remains.keys(), ...kept.keys()];
   return {
     workloads: taken,
+    count: {
+      sessions: taken.reduce((sum, { sessions }) => sum + sessions.length, 0),
+      lost: taken.reduce((sum, { lost }) => sum + lost.length, 0),
+    },
     damaged,
     unclaimed: [...kept.keys()].filter((id) => !claimed.has(id)),
     next: numbers.reduce((most, id) => Math.max(most, id + 1), 0),

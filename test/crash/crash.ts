@@ -1,11 +1,11 @@
-import { cpSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { childrenOf } from '../../fixtures/lab/program.js';
 import { openWorld, type World } from '../../fixtures/lab/world.js';
 import { Witness } from '../e2e/witness.js';
 import type { Verdict } from '../load/books.js';
+import { keepIfWrong } from '../load/kept.js';
 import { Load } from '../load/load.js';
 import { machineMs } from '../load/plan.js';
 import { Random } from '../random.js';
@@ -271,7 +271,6 @@ export class Crash {
     const { reports } = this.#load;
     const { seed, sessions, workloads, say } = this.#options;
     const told = reports.all('transaction');
-    const done = reports.all('done');
     const verdict = await this.#load.verdict();
     const rows = this.#rows();
     const ended = reports.all('lost').length;
@@ -288,8 +287,7 @@ export class Crash {
     };
     const violations = [...this.#load.troubles, ...verdict.violations, ...this.#wrong(figures, rows, gone)];
     const ok = violations.length === 0;
-    const kept = ok ? undefined : this.#keep();
-    if (kept !== undefined) say(`something was wrong; all logs are in ${kept}`);
+    const kept = keepIfWrong('crash', ok, this.#world.directory, say);
     return {
       ok,
       seed,
@@ -300,16 +298,10 @@ export class Crash {
       firstAnswerMs: rows.find(({ kind }) => kind === 'kill')?.firstAnswerMs ?? spreadOf([]),
       hits: rows,
       hitsInTransaction: over.most,
-      transactions: told.filter(({ committed }) => committed).length,
-      rolledBackOnPurpose: told.filter(({ committed }) => !committed).length,
-      rows: sumOf(told, ({ rows }) => rows),
-      calls: sumOf(done, ({ calls }) => calls),
-      bigFetches: sumOf(done, ({ fetches }) => fetches),
-      lobs: sumOf(done, ({ lobs }) => lobs),
+      ...reports.tally(),
       stepsHit: this.#stepsHit(),
       ...verdict,
       violations,
-      wrongReads: reports.all('wrong').length,
       kept,
     };
   }
@@ -382,19 +374,8 @@ export class Crash {
     }
     return steps;
   }
-
-  /** Everything that was written by anybody, for whoever looks for the cause. */
-  #keep(): string {
-    const directory = join(tmpdir(), `holdfast-crash-${process.pid}`);
-    cpSync(this.#world.directory, directory, { recursive: true });
-    return directory;
-  }
 }
 
 function spanOf({ beganMs, endedMs }: { readonly beganMs: number; readonly endedMs: number }): Span {
   return [beganMs, endedMs];
-}
-
-function sumOf<Item>(items: readonly Item[], of: (item: Item) => number): number {
-  return items.reduce((sum, item) => sum + of(item), 0);
 }

@@ -21,6 +21,21 @@ export class Reports {
     return this.#events.filter((event): event is Told<Kind> => event.kind === kind);
   }
 
+  /** What was done in all. */
+  tally() {
+    const told = this.all('transaction');
+    const done = this.all('done');
+    return {
+      transactions: told.filter(({ committed }) => committed).length,
+      rolledBackOnPurpose: told.filter(({ committed }) => !committed).length,
+      rows: sumOf(told, ({ rows }) => rows),
+      calls: sumOf(done, ({ calls }) => calls),
+      bigFetches: sumOf(done, ({ fetches }) => fetches),
+      lobs: sumOf(done, ({ lobs }) => lobs),
+      wrongReads: this.all('wrong').length,
+    };
+  }
+
   /** Reads what is new. */
   read(): void {
     for (const application of this.#applications) {
@@ -43,4 +58,8 @@ export class Reports {
     this.#events.push(event);
     if ('session' in event) this.#heardAtMs.set(event.session, performance.now());
   }
+}
+
+export function sumOf<Item>(items: readonly Item[], of: (item: Item) => number): number {
+  return items.reduce((sum, item) => sum + of(item), 0);
 }

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import t from 'tap';
 import { Dialer } from '../../shim/dialer.js';
 import { type DriverSocket, Drivers } from '../../shim/drivers.js';
-import { type Clock, defaultLimits, type StreamId } from '../../shim/link/index.js';
+import { defaultLimits, type StreamId } from '../../shim/link/index.js';
 import { SimSocket } from '../sim/socket.js';
 import { Timeline } from '../sim/timeline.js';
 
@@ -37,12 +37,7 @@ class Noted implements DriverSocket {
 
 function connection(): { socket: Noted; deliver(bytes: number): void; turn(): void } {
   const timeline = new Timeline();
-  const clock: Clock = {
-    now: () => timeline.nowMs,
-    after: (ms, call) => timeline.at(timeline.nowMs + ms, call),
-    soon: (call) => void timeline.at(timeline.nowMs, call),
-    random: () => 0,
-  };
+  const { clock } = timeline;
   const log = pino({ level: 'silent' });
   const drivers = new Drivers({ connectWaitMs: 1_000, lingerMs: 1_000 }, log, clock);
   const nowhere = { take: () => 0, ended: () => undefined, destroyed: () => undefined };

@@ -1,4 +1,4 @@
-import type { Cancel } from '../../shim/link/index.js';
+import type { Cancel, Clock } from '../../shim/link/index.js';
 
 interface Entry {
   readonly atMs: number;
@@ -19,6 +19,16 @@ export class Timeline {
 
   get nowMs(): number {
     return this.#nowMs;
+  }
+
+  /** For who takes one; nothing on it is left to chance. */
+  get clock(): Clock {
+    return {
+      now: () => this.#nowMs,
+      after: (ms, call) => this.at(this.#nowMs + ms, call),
+      soon: (call) => void this.at(this.#nowMs, call),
+      random: () => 0,
+    };
   }
 
   at(atMs: number, run: () => void): Cancel {

@@ -1,6 +1,3 @@
-import { cpSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { openWorld, type World } from '../../fixtures/lab/world.js';
 import type { WorkloadRow } from '../../proxy/control/contract.js';
@@ -8,7 +5,9 @@ import { type FaultKind, FaultSwitch } from '../e2e/faults/switch.js';
 import { Relay } from '../e2e/relay.js';
 import { Witness } from '../e2e/witness.js';
 import type { Verdict } from '../load/books.js';
+import { keepIfWrong } from '../load/kept.js';
 import { Load } from '../load/load.js';
+import { sumOf } from '../load/reports.js';
 import { randomFrom } from '../random.js';
 import { type Growth, growthOf, residentBytes, type Sample } from './resident.js';
 
@@ -162,7 +161,6 @@ export class Soak {
     links: readonly WorkloadRow[],
   ): Promise<SoakResult> {
     const { seed, sessions, workloads, say } = this.#options;
-    const told = this.#load.reports.all('transaction');
     const verdict = await this.#load.verdict();
     const gone = [...before].filter(([name, pid]) => after.get(name) !== pid).map(([name]) => name);
     const memory = [...this.#watched].map(([process, { samples }]) => ({ process, ...growthOf(samples) }));
@@ -170,9 +168,7 @@ export class Soak {
     const ended = gone.map((name) => `${name} has another process in PostgreSQL, or none`);
     const violations = [...new Set([...this.#load.troubles, ...ended, ...verdict.violations, ...growing])];
     const ok = violations.length === 0;
-    const kept = ok ? undefined : this.#keep();
-    if (kept !== undefined) say(`something was wrong; all logs are in ${kept}`);
-    const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+    const kept = keepIfWrong('soak', ok, this.#world.directory, say);
     return {
       ok,
       seed,
@@ -180,27 +176,15 @@ export class Soak {
       sessions,
       workloads,
       cuts: this.#cuts,
-      binds: sum(links.map(({ epoch }) => epoch)),
-      replayedBytes: sum(links.map(({ replayedBytes }) => replayedBytes)),
-      transactions: told.filter(({ committed }) => committed).length,
-      rolledBackOnPurpose: told.filter(({ committed }) => !committed).length,
-      rows: sum(told.map(({ rows }) => rows)),
-      calls: sum(this.#load.reports.all('done').map(({ calls }) => calls)),
-      bigFetches: sum(this.#load.reports.all('done').map(({ fetches }) => fetches)),
+      binds: sumOf(links, ({ epoch }) => epoch),
+      replayedBytes: sumOf(links, ({ replayedBytes }) => replayedBytes),
+      ...this.#load.reports.tally(),
       ...verdict,
       violations,
       lostSessions: Math.max(this.#load.reports.all('lost').length, gone.length),
-      wrongReads: this.#load.reports.all('wrong').length,
       memory,
       kept,
     };
-  }
-
-  /** Everything that was written by anybody, for whoever looks for the cause. */
-  #keep(): string {
-    const directory = join(tmpdir(), `holdfast-soak-${process.pid}`);
-    cpSync(this.#world.directory, directory, { recursive: true });
-    return directory;
   }
 
   get #cuts(): number {

@@ -151,7 +151,7 @@ t.test(
     t.equal(told.at(-1), 'fatal crash-loop');
     t.equal(keeper.sockets, 2);
     setMood('');
-    keeper.ask({ kind: 'retry' });
+    keeper.ask({ kind: 'upgrade', program });
     await hears(/after a crash 2\n/);
     t.equal(connections.length, 1);
   },

@@ -82,7 +82,7 @@ t.test('the first crash is answered at once, more of them after longer and longe
   t.strictSame(watch.dies(4), ['tell crashed', 'tell crash-loop']);
   t.equal(watch.kind, 'holding');
   t.equal(watch.lifecycle.deadlineMs, undefined, 'it waits for an operator');
-  t.strictSame(watch.on({ kind: 'retry' }), ['fork 5 /a']);
+  t.strictSame(watch.on({ kind: 'upgrade', program: '/a' }), ['fork 5 /a']);
   t.end();
 });
 

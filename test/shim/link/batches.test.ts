@@ -1,6 +1,5 @@
 import t from 'tap';
 import { Batches, batchBytesMax } from '../../../shim/link/batches.js';
-import type { Clock } from '../../../shim/link/clock.js';
 import { defaultLimits } from '../../../shim/link/limits.js';
 import { Link } from '../../../shim/link/link.js';
 import { LinkSocket } from '../../../shim/link/socket.js';
@@ -29,12 +28,7 @@ t.test('no more than sixteen are kept that nobody needs', async (t) => {
 
 t.test('what waits in one link is not written over by another', async (t) => {
   const timeline = new Timeline();
-  const clock: Clock = {
-    now: () => timeline.nowMs,
-    after: (ms, call) => timeline.at(timeline.nowMs + ms, call),
-    soon: (call) => void timeline.at(timeline.nowMs, call),
-    random: () => 0,
-  };
+  const { clock } = timeline;
   let roomBytes = 0;
   const taken: Buffer[] = [];
   /** A link with one stream, whose network takes bytes when there is room. */

@@ -129,12 +129,7 @@ t.test('the code says whether nobody was there, TLS failed, or a link that was t
 t.test('a peer that falls silent is taken for dead; one that only heartbeats is not', async (t) => {
   const limits = { ...defaultLimits, heartbeatMs: 5_000, silenceMs: 15_000 };
   const timeline = new Timeline();
-  const clock: Clock = {
-    now: () => timeline.nowMs,
-    after: (ms, call) => timeline.at(timeline.nowMs + ms, call),
-    soon: (call) => void timeline.at(timeline.nowMs, call),
-    random: () => 0,
-  };
+  const { clock } = timeline;
   let isSilent = false;
   const end = (other: () => SimSocket): SimSocket => {
     const take = (bytes: Buffer): number => {
