@@ -61,6 +61,7 @@ const core = [
   /^proxy\/audit\/(entry|subject)\.ts$/,
   /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,
   /^migrate\/plan\.ts$/,
+  /^migrate\/judge\//,
   /^migrate\/alerts\/(payload|rules|machine)\.ts$/,
   /^migrate\/fleet\/(balance|stakes|placement|evacuation)\.ts$/,
 ];

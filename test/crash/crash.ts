@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { childrenOf } from '../../fixtures/lab/program.js';
 import { openWorld, type World } from '../../fixtures/lab/world.js';
+import { Random } from '../../shim/program/random.js';
 import { Witness } from '../e2e/witness.js';
 import type { Verdict } from '../load/books.js';
 import { keepIfWrong } from '../load/kept.js';
 import { Load } from '../load/load.js';
 import { machineMs } from '../load/plan.js';
-import { Random } from '../random.js';
 import { firstAnswerMs, type Hit, longestMs, type Span, type Spread, spansHit, spreadOf } from './answers.js';
 import { type BlowKind, Blows, type PlantKind } from './blows.js';
 

@@ -3,8 +3,8 @@ import { setTimeout } from 'node:timers/promises';
 import type { Program } from '../../fixtures/lab/program.js';
 import { account, type NodeName, node, openWorld, type World, type WorldOptions } from '../../fixtures/lab/world.js';
 import type { MoveRecord } from '../../migrate/record.js';
+import type { Random } from '../../shim/program/random.js';
 import { Witness } from '../e2e/witness.js';
-import type { Random } from '../random.js';
 import { Blows } from './blows.js';
 
 export interface MovesOptions {

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import t from 'tap';
 import { idsPerConnection } from '../../fixtures/apps/rows.js';
 import type { StepEvent } from '../../fixtures/apps/steps.js';
-import { randomFrom } from '../random.js';
+import { randomFrom } from '../../shim/program/random.js';
 import { openStage } from './play.js';
 import { Relay } from './relay.js';
 import { startShim } from './shim.js';

@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import oracledb from 'oracledb';
 import { idsPerConnection } from '../../fixtures/apps/rows.js';
-import { Random, seedOf } from '../random.js';
+import { Random, seedOf } from '../../shim/program/random.js';
 import { type LoadEvent, type LoadPlan, machineMs, type StepKind, stepKinds } from './plan.js';
 import { print, Steps } from './steps.js';
 

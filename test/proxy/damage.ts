@@ -9,8 +9,8 @@ import { type ConnectAction, ConnectPhase } from '../../proxy/backend/connect-ph
 import { defaultBackendLimits, recordBytesMax } from '../../proxy/backend/limits.js';
 import { PacketReader, TnsError } from '../../proxy/tns/index.js';
 import { SessionTracker } from '../../proxy/track/session.js';
+import { Random } from '../../shim/program/random.js';
 import type { Recorded } from '../fixtures/captures/programs.js';
-import { Random } from '../random.js';
 
 /** Bytes that mean something in many places: lengths, types, the greatest and the least of everything. */
 const telling: readonly [number, ...number[]] = [

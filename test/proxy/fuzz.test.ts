@@ -1,8 +1,8 @@
 /** HOLDFAST_SEED and HOLDFAST_FUZZ_RUNS repeat or lengthen a run. Programs of other drivers: test/interop. */
 import t from 'tap';
 import { parseTarget } from '../../proxy/backend/target.js';
+import { Random } from '../../shim/program/random.js';
 import { recordPrograms } from '../fixtures/captures/programs.js';
-import { Random } from '../random.js';
 import { damage, playDamaged } from './damage.js';
 
 const seed = Number(process.env.HOLDFAST_SEED ?? Date.now() % 2 ** 31);

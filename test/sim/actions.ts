@@ -1,7 +1,7 @@
 import { BackendError } from '../../proxy/backend/errors.js';
 import type { Activity } from '../../proxy/policy/rules.js';
 import { decodeResume, type Epoch, encodeResume, frameTypes, type Resume, tokenBytes } from '../../shim/link/index.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../shim/program/random.js';
 import type { Application, Driver } from './application.js';
 import type { Database } from './database.js';
 import type { Action } from './faults.js';

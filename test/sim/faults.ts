@@ -1,7 +1,7 @@
 import type { ProxyLimits } from '../../proxy/limits.js';
 import type { Activity } from '../../proxy/policy/rules.js';
 import type { LinkLimits } from '../../shim/link/index.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../shim/program/random.js';
 import type { Weather } from './network.js';
 
 /** What can happen in a run, and how often: weights. Drivers and sessions speak in every run; of the faults each run has some. */

@@ -9,7 +9,7 @@ import { firstOwner, JournalProtection, noProtection } from '../../proxy/takeove
 import { takeOver } from '../../proxy/takeover/takeover.js';
 import type { OpenBackend } from '../../proxy/workload.js';
 import { type LinkLimits, tokenBytes } from '../../shim/link/index.js';
-import { Random } from '../random.js';
+import { Random } from '../../shim/program/random.js';
 import type { Database } from './database.js';
 import { type Estate, Fate, WorkerDied } from './estate.js';
 import { log } from './log.js';

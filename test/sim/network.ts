@@ -1,4 +1,4 @@
-import type { Random } from '../random.js';
+import type { Random } from '../../shim/program/random.js';
 import type { Timeline } from './timeline.js';
 
 /** How the network treats bytes; drawn once for each run. */

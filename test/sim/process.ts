@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from '../../shim/link/index.js';
-import { Random } from '../random.js';
+import { Random } from '../../shim/program/random.js';
 import type { Timeline } from './timeline.js';
 
 /** Something that happened to a process, in a form that can happen to a copy of it too. */

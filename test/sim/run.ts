@@ -1,5 +1,5 @@
 import type { Verdict } from '../../shim/link/index.js';
-import { Random, seedOf } from '../random.js';
+import { Random, seedOf } from '../../shim/program/random.js';
 import { Actions } from './actions.js';
 import { noRefusals } from './auditor.js';
 import { checkStep } from './checks.js';

@@ -1,6 +1,6 @@
 import { unpack } from 'msgpackr';
 import { frameTypes, type Verdict } from '../../shim/link/index.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../shim/program/random.js';
 import type { Application } from './application.js';
 import type { Gate } from './gate.js';
 import { Pipe, type PipeEvents, type Weather } from './network.js';

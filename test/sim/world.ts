@@ -7,7 +7,7 @@ import {
   protocolVersion,
   type Verdict,
 } from '../../shim/link/index.js';
-import type { Random } from '../random.js';
+import type { Random } from '../../shim/program/random.js';
 import { Application, type Driver, type Image, type Surroundings } from './application.js';
 import { Auditor } from './auditor.js';
 import { Database } from './database.js';

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { openWorld, type World } from '../../fixtures/lab/world.js';
 import type { WorkloadRow } from '../../proxy/control/contract.js';
+import { randomFrom } from '../../shim/program/random.js';
 import { type FaultKind, FaultSwitch } from '../e2e/faults/switch.js';
 import { Relay } from '../e2e/relay.js';
 import { Witness } from '../e2e/witness.js';
@@ -8,7 +9,6 @@ import type { Verdict } from '../load/books.js';
 import { keepIfWrong } from '../load/kept.js';
 import { Load } from '../load/load.js';
 import { sumOf } from '../load/reports.js';
-import { randomFrom } from '../random.js';
 import { type Growth, growthOf, residentBytes, type Sample } from './resident.js';
 
 export interface SoakOptions {

@@ -4,8 +4,8 @@
  * the list for nothing.
  */
 import oracledb from 'oracledb';
+import type { Random } from '../../shim/program/random.js';
 import type { TpcConnection } from '../fixtures/oracle/tpc.js';
-import type { Random } from '../random.js';
 
 export interface Stage {
   connection: TpcConnection;

@@ -8,9 +8,9 @@ import type { Database } from '../../fixtures/oracle/database.js';
 import { startOracleServer } from '../../fixtures/oracle/server.js';
 import type { Personality } from '../../fixtures/oracle/wire/personality.js';
 import type { SessionTrack } from '../../proxy/track/view.js';
+import { Random } from '../../shim/program/random.js';
 import type { TpcConnection } from '../fixtures/oracle/tpc.js';
 import { type Pipe, pipe } from '../proxy/backend/pipe.js';
-import { Random } from '../random.js';
 import { actions, draw, type Stage } from './actions.js';
 
 export interface Disagreement {

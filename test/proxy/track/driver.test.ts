@@ -8,7 +8,7 @@ import { openDatabase } from '../../../fixtures/oracle/postgres.js';
 import { startOracleServer } from '../../../fixtures/oracle/server.js';
 import { type Personality, personality23ai } from '../../../fixtures/oracle/wire/personality.js';
 import type { SessionTrack } from '../../../proxy/track/view.js';
-import { randomFrom } from '../../random.js';
+import { randomFrom } from '../../../shim/program/random.js';
 import { pipe } from '../backend/pipe.js';
 import { personalityUnmarked } from './personality.js';
 
