@@ -7,16 +7,14 @@ import type { BackendLimits } from './limits.js';
 export interface DialHandlers {
   /** By TCP, or by TLS on top of it. */
   connected(): void;
+  /** Valid during the call: the next read of any socket overwrites it. */
   data(chunk: Buffer): void;
   end(): void;
   error(error: Error): void;
   close(): void;
 }
 
-/**
- * All reads of plain sockets go to one place first: of one thread only one is under way at a time. What is kept of it is copied,
- * a small answer into a small buffer.
- */
+/** All reads of plain sockets go to one place: of one thread only one is under way at a time. */
 export const readBytes = 64 * 1024;
 let readBuffer: Buffer = Buffer.allocUnsafeSlow(readBytes);
 
@@ -30,8 +28,7 @@ export function readInto(memory: Buffer): void {
  * up to a limit: bytes that a process which is killed takes along, and that no kernel has any more.
  */
 export function strictReading(socket: () => Socket) {
-  const callback = (bytes: number, buffer: Uint8Array): boolean =>
-    socket().emit('data', Buffer.from(buffer.subarray(0, bytes)));
+  const callback = (bytes: number, buffer: Uint8Array): boolean => socket().emit('data', buffer.subarray(0, bytes));
   return { onread: { buffer: readBuffer, callback } };
 }
 

@@ -37,7 +37,7 @@ export interface BackendEvents {
   sending?(position: number, bytes: Buffer): void;
   /** These bytes of the database, from this position on, have been read. Nothing has happened with them yet. */
   reading?(position: number, bytes: Buffer): void;
-  /** Bytes for the driver, in order. The buffer is the receiver's to keep. */
+  /** Bytes for the driver, in order. They are valid during the call: their memory is read into again. */
   data(chunk: Buffer): void;
   /** The driver's bytes up to this position are done with; grows. */
   consumed(total: number): void;
@@ -415,7 +415,8 @@ export class BackendSession {
 
   readonly #onData = (chunk: Buffer): void => {
     if (this.#phase !== undefined) {
-      this.#perform(this.#phase.fromDatabase(chunk));
+      // It may wait there for the rest of an answer.
+      this.#perform(this.#phase.fromDatabase(Buffer.from(chunk)));
       return;
     }
     this.#events.reading?.(this.#positions.delivered, chunk);

@@ -160,7 +160,7 @@ export class Link {
     return stream.id;
   }
 
-  /** Stores bytes for the peer. False: the window is full, stop reading until `room`. The bytes are stored in any case. */
+  /** Stores a copy of bytes for the peer. False: the window is full, stop reading until `room`. They are stored in any case. */
   send(id: StreamId, bytes: Buffer): boolean {
     const stream = this.#streams.get(id);
     if (stream === undefined || stream.outEnded !== undefined || stream.aborted) return true;
@@ -523,6 +523,7 @@ export class Link {
   #forget(stream: LinkStream, before?: () => void): void {
     if (!this.#streams.delete(stream.id)) return;
     this.#freed(stream, stream.out.storedBytes);
+    stream.out.drop();
     before?.();
     this.#events.forgotten(stream.id);
   }

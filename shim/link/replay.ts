@@ -1,9 +1,8 @@
+import { blocks, keepBytesMax } from './blocks.js';
 import type { Position } from './frame.js';
 
-/** Chunks shorter than this are worth merging: below it a Buffer object costs more than its bytes. */
-const smallChunkBytes = 1024;
-/** So many small chunks are kept apart before they are merged. Only a stalled stream gets there. */
-const smallChunksMax = 64;
+/** Each block of a stream is so many times as large as the one before, up to the largest. */
+const growth = 4;
 
 /**
  * The unacknowledged bytes of one direction of one stream, from `base` to `end`, with a cursor up to which they were
@@ -12,20 +11,22 @@ const smallChunksMax = 64;
  *     base ............. cursor ............ end
  *     acknowledged here  handed out to here  stored to here
  *
- * Keeps the chunks it is given (no copy); copies once, into the outgoing batch.
+ * Copies what it is given into blocks, and from there into the outgoing batch. The bytes it is given may so be a view of memory
+ * that the next read overwrites, and a stream that keeps nothing has no memory. All blocks but the last one are full.
  */
 export class Replay {
-  #chunks: Buffer[] = [];
-  /** Index of the first chunk that still has bytes. */
+  #blocks: Buffer[] = [];
+  /** Bytes of the last block that are in use. */
+  #lastBytes = 0;
+  /** Index of the first block that still has bytes; those before it have been given back. */
   #head = 0;
-  /** Position of the first byte of `#chunks[#head]`, at most `base`. */
+  /** Position of the first byte of `#blocks[#head]`, at most `base`. */
   #headPosition: Position = 0;
   #cursorIndex = 0;
   #cursorOffset = 0;
   #base: Position = 0;
   #cursor: Position = 0;
   #end: Position = 0;
-  #smallChunks = 0;
 
   /** @param base position of the first byte that will be stored */
   constructor(base: Position = 0) {
@@ -53,54 +54,63 @@ export class Replay {
     return this.#end - this.#cursor;
   }
 
+  /** The bytes are copied. */
   append(bytes: Buffer): void {
-    if (bytes.length === 0) return;
-    this.#chunks.push(bytes);
+    for (let from = 0; from < bytes.length; ) {
+      let last = this.#blocks[this.#blocks.length - 1];
+      if (last === undefined || this.#lastBytes === last.length) {
+        last = this.#add(bytes.length - from);
+      }
+      const taken = bytes.copy(last, this.#lastBytes, from);
+      this.#lastBytes += taken;
+      from += taken;
+    }
     this.#end += bytes.length;
-    if (bytes.length < smallChunkBytes && ++this.#smallChunks > smallChunksMax) this.#mergeSmall();
   }
 
   /** Copies at most `bytesMax` bytes from the cursor into `target` at `at`, moves the cursor, returns the count. */
   copyNext(target: Buffer, at: number, bytesMax: number): number {
-    let copied = 0;
-    while (copied < bytesMax) {
-      const chunk = this.#chunks[this.#cursorIndex];
-      if (chunk === undefined) break;
-      const taken = chunk.copy(target, at + copied, this.#cursorOffset, this.#cursorOffset + bytesMax - copied);
+    const wanted = Math.min(bytesMax, this.#end - this.#cursor);
+    for (let copied = 0; copied < wanted; ) {
+      const block = this.#blocks[this.#cursorIndex];
+      if (block === undefined) throw new Error(`nothing is stored at ${this.#cursor + copied}`);
+      const taken = block.copy(target, at + copied, this.#cursorOffset, this.#cursorOffset + wanted - copied);
       copied += taken;
       this.#cursorOffset += taken;
-      if (this.#cursorOffset === chunk.length) {
+      if (this.#cursorOffset === block.length) {
         this.#cursorIndex += 1;
         this.#cursorOffset = 0;
       }
     }
-    this.#cursor += copied;
-    return copied;
+    this.#cursor += wanted;
+    return wanted;
   }
 
   /** A copy of all that is stored. */
   stored(): Buffer {
-    const chunks = this.#chunks.slice(this.#head);
-    return Buffer.concat(chunks).subarray(this.#base - this.#headPosition);
+    const kept = this.#blocks.slice(this.#head);
+    const last = kept.pop();
+    if (last !== undefined) kept.push(last.subarray(0, this.#lastBytes));
+    return Buffer.concat(kept).subarray(this.#base - this.#headPosition);
   }
 
   /** Drops all bytes before `position`. The caller has checked that it lies between `base` and `cursor`. */
   trim(position: Position): void {
     if (position <= this.#base) return;
     this.#base = position;
-    let chunk = this.#chunks[this.#head];
-    while (chunk !== undefined && this.#headPosition + chunk.length <= position) {
-      this.#headPosition += chunk.length;
-      this.#head += 1;
-      chunk = this.#chunks[this.#head];
+    if (position === this.#end) {
+      this.#empty();
+      return;
     }
-    if (this.#head === this.#chunks.length) {
-      this.#chunks.length = 0;
-      this.#smallChunks = 0;
-      this.#cursorIndex -= this.#head;
-      this.#head = 0;
-    } else if (this.#head >= 32 && this.#head * 2 >= this.#chunks.length) {
-      this.#chunks.splice(0, this.#head);
+    let block = this.#blocks[this.#head];
+    while (block !== undefined && this.#headPosition + block.length <= position) {
+      blocks.giveBack(block);
+      this.#headPosition += block.length;
+      this.#head += 1;
+      block = this.#blocks[this.#head];
+    }
+    if (this.#head >= 32 && this.#head * 2 >= this.#blocks.length) {
+      this.#blocks.splice(0, this.#head);
       this.#cursorIndex -= this.#head;
       this.#head = 0;
     }
@@ -110,11 +120,11 @@ export class Replay {
   seek(position: Position): void {
     let index = this.#head;
     let start = this.#headPosition;
-    let chunk = this.#chunks[index];
-    while (chunk !== undefined && start + chunk.length <= position) {
-      start += chunk.length;
+    let block = this.#blocks[index];
+    while (block !== undefined && start + block.length <= position) {
+      start += block.length;
       index += 1;
-      chunk = this.#chunks[index];
+      block = this.#blocks[index];
     }
     this.#cursorIndex = index;
     this.#cursorOffset = position - start;
@@ -123,34 +133,43 @@ export class Replay {
 
   /** Forgets everything from the cursor on: the stream ends where the peer has been told to. */
   truncate(): void {
-    const kept = this.#chunks[this.#cursorIndex];
-    if (kept !== undefined && this.#cursorOffset > 0) {
-      this.#chunks[this.#cursorIndex] = kept.subarray(0, this.#cursorOffset);
-      this.#cursorIndex += 1;
-      this.#cursorOffset = 0;
-    }
-    this.#chunks.length = this.#cursorIndex;
     this.#end = this.#cursor;
+    if (this.#base === this.#end) {
+      this.#empty();
+      return;
+    }
+    const isInside = this.#cursorOffset > 0;
+    for (const block of this.#blocks.splice(this.#cursorIndex + (isInside ? 1 : 0))) blocks.giveBack(block);
+    this.#lastBytes = isInside ? this.#cursorOffset : (this.#blocks.at(-1)?.length ?? 0);
   }
 
-  /** A driver that writes byte by byte while the link is down must not cost an object a byte. */
-  #mergeSmall(): void {
-    const merged: Buffer[] = [];
-    let run: Buffer[] = [];
-    const flush = (): void => {
-      if (run.length > 0) merged.push(run.length === 1 && run[0] !== undefined ? run[0] : Buffer.concat(run));
-      run = [];
-    };
-    for (const chunk of this.#chunks.slice(this.#head)) {
-      if (chunk.length >= smallChunkBytes * 16) {
-        flush();
-        merged.push(chunk);
-      } else run.push(chunk);
+  /** Forgets everything: the stream is over. */
+  drop(): void {
+    this.#base = this.#end;
+    this.#cursor = this.#end;
+    this.#empty();
+  }
+
+  /** Nothing is stored: all memory is given back. */
+  #empty(): void {
+    for (let index = this.#head; index < this.#blocks.length; index += 1) {
+      const block = this.#blocks[index];
+      if (block !== undefined) blocks.giveBack(block);
     }
-    flush();
-    this.#chunks = merged;
-    this.#smallChunks = 0;
+    this.#blocks.length = 0;
+    this.#lastBytes = 0;
     this.#head = 0;
-    this.seek(this.#cursor);
+    this.#headPosition = this.#base;
+    this.#cursorIndex = 0;
+    this.#cursorOffset = 0;
+  }
+
+  /** A block behind the last one: a small answer takes little memory, a driver that writes byte by byte takes few blocks. */
+  #add(bytes: number): Buffer {
+    const before = this.#blocks.length === this.#head ? 0 : (this.#blocks.at(-1)?.length ?? 0);
+    const block = blocks.take(Math.min(keepBytesMax, Math.max(bytes, before * growth)));
+    this.#blocks.push(block);
+    this.#lastBytes = 0;
+    return block;
   }
 }

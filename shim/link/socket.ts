@@ -1,4 +1,4 @@
-import { Batches, batchBytesMax } from './batches.js';
+import { batchBytesMax, blocks } from './blocks.js';
 import type { Cancel, Clock } from './clock.js';
 import { Decoder, type FrameSink } from './decode.js';
 import { encodeControl, writeHeader } from './encode.js';
@@ -11,8 +11,6 @@ import type { Link } from './link.js';
 const socketBytesMax = 128 * 1024;
 /** A connection that was closed in order and does not go away is destroyed after this time. */
 const farewellMs = 200;
-
-const batches = new Batches();
 
 /** Time as the runtime has it. */
 export const systemClock: Clock = {
@@ -206,10 +204,10 @@ export class LinkSocket implements FrameSink {
     while (link !== undefined && !this.#cut && this.#socket.writableLength < socketBytesMax) {
       const size = link.batchBytes(batchBytesMax);
       if (size === 0) return;
-      const batch = batches.take(size);
+      const batch = blocks.take(size);
       const length = link.collect(batch);
-      if (length > 0) this.#socket.write(batch.subarray(0, length), () => batches.giveBack(batch));
-      else batches.giveBack(batch);
+      if (length > 0) this.#socket.write(batch.subarray(0, length), () => blocks.giveBack(batch));
+      else blocks.giveBack(batch);
       if (length === 0) return;
       this.#sentSinceHeartbeat = true;
     }

@@ -160,6 +160,8 @@ export class Database implements Backend {
     this.events.reading?.(this.delivered, bytes);
     this.delivered += count;
     this.events.data(bytes);
+    // The next read goes to the same place.
+    bytes.fill(0);
   }
   /** What it does is seen by what it says. */
   begin(work: Activity): void {

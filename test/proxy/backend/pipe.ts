@@ -51,7 +51,7 @@ export async function pipe(
     const events: BackendEvents = {
       data: (chunk) => {
         options.watch?.('database', chunk, session());
-        driver.write(chunk);
+        driver.write(Buffer.from(chunk));
       },
       consumed: () => {},
       end: () => driver.end(),

@@ -1,29 +1,60 @@
 import t from 'tap';
-import { Batches, batchBytesMax } from '../../../shim/link/batches.js';
+import { Blocks, batchBytesMax, blocks, keepBytesMax } from '../../../shim/link/blocks.js';
 import { defaultLimits } from '../../../shim/link/limits.js';
 import { Link } from '../../../shim/link/link.js';
+import { Replay } from '../../../shim/link/replay.js';
 import { LinkSocket } from '../../../shim/link/socket.js';
 import { SimSocket } from '../../sim/socket.js';
 import { Timeline } from '../../sim/timeline.js';
 
-t.test('memory of a large batch is used again; a small one is as large as it must be', async (t) => {
-  const batches = new Batches();
-  const first = batches.take(batchBytesMax);
+t.test('memory is used again, by whoever needs as much of it', async (t) => {
+  const some = new Blocks();
+  const first = some.take(batchBytesMax);
   t.equal(first.length, batchBytesMax);
-  t.not(batches.take(10_000), first, 'while it is in use there is another one');
-  batches.giveBack(first);
-  t.equal(batches.take(10_000), first);
-  t.equal(batches.take(300).length, 300);
-  batches.giveBack(Buffer.alloc(300));
-  t.equal(batches.take(10_000).length, batchBytesMax, 'small ones are not kept');
+  t.not(some.take(keepBytesMax + 1), first, 'while it is in use there is another one');
+  some.giveBack(first);
+  t.equal(some.take(keepBytesMax + 1), first);
+  t.equal(some.take(300).length, 1024);
+  t.equal(some.take(1025).length, 4096);
+  t.equal(some.take(batchBytesMax + 1).length, batchBytesMax, 'there is none that is larger');
 });
 
-t.test('no more than sixteen are kept that nobody needs', async (t) => {
-  const batches = new Batches();
-  const many = Array.from({ length: 20 }, () => batches.take(batchBytesMax));
-  for (const each of many) batches.giveBack(each);
-  const again = new Set(Array.from({ length: 20 }, () => batches.take(batchBytesMax)));
+t.test('no more than a mebibyte of the largest is kept that nobody needs', async (t) => {
+  const some = new Blocks();
+  const many = Array.from({ length: 20 }, () => some.take(batchBytesMax));
+  for (const each of many) some.giveBack(each);
+  const again = new Set(Array.from({ length: 20 }, () => some.take(batchBytesMax)));
   t.equal(many.filter((each) => again.has(each)).length, 16);
+});
+
+t.test('what is stored is a copy, and its memory is given back when it is acknowledged or forgotten', async (t) => {
+  const read = Buffer.alloc(300, 'a');
+  const replay = new Replay();
+  replay.append(read);
+  read.fill('b');
+  t.ok(replay.stored().equals(Buffer.alloc(300, 'a')));
+  const ends: Readonly<Record<string, (replay: Replay) => void>> = {
+    acknowledged: (one) => {
+      one.seek(one.end);
+      one.trim(one.end);
+    },
+    forgotten: (one) => one.drop(),
+    'cut off': (one) => {
+      one.seek(one.base);
+      one.truncate();
+    },
+  };
+  for (const [how, end] of Object.entries(ends)) {
+    // What nobody has is not in the pool: these blocks are the next ones it gives.
+    const held = [blocks.take(300), blocks.take(300)];
+    for (const block of held) blocks.giveBack(block);
+    const one = new Replay();
+    one.append(read);
+    t.not(blocks.take(300), held[1], `${how}: in use`);
+    end(one);
+    t.equal(blocks.take(300), held[1], `${how}: given back`);
+    t.equal(one.storedBytes, 0, how);
+  }
 });
 
 t.test('what waits in one link is not written over by another', async (t) => {
