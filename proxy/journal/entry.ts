@@ -40,13 +40,13 @@ export interface Entry {
   readonly body: Buffer;
 }
 
-/** Writes the head of an entry into `target`, for a segment with this number. */
-export function writeHead(target: Buffer, segment: number, entry: Entry): void {
-  target.writeUInt32LE(entry.body.length, 0);
-  target.writeUIntLE(entry.owner, 8, 6);
-  target.writeUInt16LE(entry.kind, 14);
-  target.writeUIntLE(entry.position, 16, 6);
-  target.writeUInt32LE(checksum(target, entry.body, segment), 4);
+/** Writes the head of an entry into `target` at `at`, where its body stands behind it, for a segment with this number. */
+export function writeHead(target: Buffer, at: number, segment: number, entry: Entry): void {
+  target.writeUInt32LE(entry.body.length, at);
+  target.writeUIntLE(entry.owner, at + 8, 6);
+  target.writeUInt16LE(entry.kind, at + 14);
+  target.writeUIntLE(entry.position, at + 16, 6);
+  target.writeUInt32LE(checksum(target, at, entry.body.length, segment), at + 4);
 }
 
 /**
@@ -55,20 +55,22 @@ export function writeHead(target: Buffer, segment: number, entry: Entry): void {
  */
 export function readEntry(bytes: Buffer, at: number, segment: number): Entry | undefined {
   if (bytes.length - at < headBytes) return undefined;
-  const head = bytes.subarray(at, at + headBytes);
-  const length = head.readUInt32LE(0);
-  if (bytes.length - at - headBytes < length) return undefined;
-  const body = bytes.subarray(at + headBytes, at + headBytes + length);
-  const kind = head.readUInt16LE(14);
-  if (!isKind(kind) || head.readUInt32LE(4) !== checksum(head, body, segment)) return undefined;
-  return { owner: head.readUIntLE(8, 6), kind, position: head.readUIntLE(16, 6), body };
+  const length = bytes.readUInt32LE(at);
+  const from = at + headBytes;
+  if (bytes.length - from < length) return undefined;
+  const kind = bytes.readUInt16LE(at + 14);
+  if (!isKind(kind) || bytes.readUInt32LE(at + 4) !== checksum(bytes, at, length, segment)) return undefined;
+  const body = bytes.subarray(from, from + length);
+  return { owner: bytes.readUIntLE(at + 8, 6), kind, position: bytes.readUIntLE(at + 16, 6), body };
 }
 
-function checksum(head: Buffer, body: Buffer, segment: number): number {
-  let sum = crc32(head.subarray(0, 4), segment);
-  sum = crc32(head.subarray(8, headBytes), sum);
-  if (body.length <= 2 * bodySampleBytes) return crc32(body, sum);
-  return crc32(body.subarray(body.length - bodySampleBytes), crc32(body.subarray(0, bodySampleBytes), sum));
+/** Of the entry that stands at `at`, whose body has this length. Few calls: each costs as much as a hundred bytes. */
+function checksum(bytes: Buffer, at: number, length: number, segment: number): number {
+  const end = at + headBytes + length;
+  const sum = crc32(bytes.subarray(at, at + 4), segment);
+  if (length <= 2 * bodySampleBytes) return crc32(bytes.subarray(at + 8, end), sum);
+  const first = crc32(bytes.subarray(at + 8, at + headBytes + bodySampleBytes), sum);
+  return crc32(bytes.subarray(end - bodySampleBytes, end), first);
 }
 
 function isKind(value: number): value is EntryKind {

@@ -10,11 +10,12 @@
  * Nothing is synced: the memory survives the process, and a machine that dies takes the connections along.
  */
 import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { errorCode } from '../../shim/program/errors.js';
 import { type Entry, type EntryKind, entryKinds, headBytes } from './entry.js';
 import { JournalError } from './errors.js';
 import { defaultJournalLimits, type JournalLimits } from './limits.js';
-import { pathOf, readSegment, Segment, segmentNumber } from './segment.js';
+import { isSpare, pathOf, readSegment, Segment, segmentNumber } from './segment.js';
 
 /** Says all there is to know of an owner at this moment. */
 export type TakeCheckpoint = () => Buffer;
@@ -41,9 +42,10 @@ export class Journal {
   readonly #owners = new Map<number, Owner>();
   /** Oldest first. The last one is written. */
   readonly #segments: Segment[] = [];
-  #spare: Segment | undefined;
+  readonly #spares: Segment[] = [];
   /** Segments of the worker before: of use until every owner has a checkpoint here. */
   #inherited: number[];
+  #inheritedSpares: string[];
   #next: number;
   /** Bytes of all last checkpoints, with their heads. */
   #checkpointBytes = 0;
@@ -58,6 +60,7 @@ export class Journal {
     try {
       mkdirSync(options.directory, { recursive: true, mode: 0o700 });
       this.#inherited = segmentsOf(options.directory);
+      this.#inheritedSpares = readdirSync(options.directory).filter(isSpare);
       this.#next = (this.#inherited.at(-1) ?? 0) + 1;
       this.#segments.push(new Segment(this.directory, this.#next++, this.#limits.segmentBytes));
     } catch (cause) {
@@ -71,7 +74,7 @@ export class Journal {
   }
   /** Of all its files. */
   get bytes(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.capacityBytes, this.#spare?.capacityBytes ?? 0);
+    return [...this.#segments, ...this.#spares].reduce((sum, { capacityBytes }) => sum + capacityBytes, 0);
   }
 
   /** A new owner, or one taken over: with its first checkpoint, which `take` gives, and gives again when asked. */
@@ -110,13 +113,14 @@ export class Journal {
   inherit(): void {
     for (const number of this.#inherited) unlinkSync(pathOf(this.directory, number));
     this.#inherited = [];
+    for (const name of this.#inheritedSpares) unlinkSync(join(this.directory, name));
+    this.#inheritedSpares = [];
   }
 
   /** Nothing is written from now on. */
   close(): void {
     this.#broken ??= new JournalError('journal-write-failed', `the journal in ${this.directory} is closed`);
-    for (const segment of this.#segments) segment.close();
-    this.#spare?.close();
+    for (const segment of [...this.#segments, ...this.#spares]) segment.close();
   }
 
   /** @returns the number of the segment it was written to, undefined when the journal is broken */
@@ -146,17 +150,14 @@ export class Journal {
   #add(bytes: number): Segment {
     const { segmentBytes, journalBytesMax } = this.#limits;
     const number = this.#next++;
-    let segment = bytes <= segmentBytes ? this.#spare : undefined;
+    let segment = bytes <= segmentBytes ? this.#spares.pop() : undefined;
     if (segment === undefined) {
       const roomBytes = Math.max(bytes, segmentBytes);
       if (this.bytes + Segment.fileBytes(roomBytes) > journalBytesMax) {
         throw new JournalError('journal-full', `the journal would exceed ${journalBytesMax} bytes`);
       }
       segment = new Segment(this.directory, number, roomBytes);
-    } else {
-      this.#spare = undefined;
-      segment.reuse(number);
-    }
+    } else segment.reuse(number);
     this.#segments.push(segment);
     return segment;
   }
@@ -165,17 +166,18 @@ export class Journal {
   #clean(): void {
     if (this.#cleaning) return;
     this.#cleaning = true;
+    const { segmentBytes, sparesMax } = this.#limits;
     try {
       while (this.#segments.length > this.#segmentsMax) {
         const [oldest] = this.#segments;
         if (oldest === undefined) break;
         for (const [owner, { segment }] of this.#owners) if (segment === oldest.number) this.checkpoint(owner);
         this.#segments.shift();
-        const isUsual = oldest.capacityBytes === Segment.fileBytes(this.#limits.segmentBytes);
-        if (this.#spare !== undefined || !isUsual) oldest.remove();
+        const isUsual = oldest.capacityBytes === Segment.fileBytes(segmentBytes);
+        if (!isUsual || this.#spares.length >= sparesMax) oldest.remove();
         else {
           oldest.retire();
-          this.#spare = oldest;
+          this.#spares.push(oldest);
         }
       }
     } finally {

@@ -3,6 +3,8 @@ export interface JournalLimits {
   readonly segmentBytes: number;
   /** Segments kept whatever is in them. With fewer the same checkpoints would be written again and again. */
   readonly segmentsMin: number;
+  /** Segments of no use that are kept for the next ones, which would have to be made, and filled with zeros by the kernel. */
+  readonly sparesMax: number;
   /** Bytes of the whole journal. What would make it larger fails it. */
   readonly journalBytesMax: number;
 }
@@ -10,5 +12,7 @@ export interface JournalLimits {
 export const defaultJournalLimits: JournalLimits = {
   segmentBytes: 1024 * 1024,
   segmentsMin: 4,
+  // What is alive goes up and down with what shims have not acknowledged: 4 MiB with sixteen streams that are busy.
+  sparesMax: 8,
   journalBytesMax: 4 * 1024 * 1024 * 1024,
 };

@@ -16,8 +16,7 @@ const magic = Buffer.from('HFJR');
 export const journalVersion = 1;
 const headerBytes = 16;
 const suffix = '.journal';
-/** There is one at most. */
-const spareName = 'spare';
+const spareSuffix = '.spare';
 
 const closed = Buffer.alloc(0);
 
@@ -73,18 +72,18 @@ export class Segment {
     if (end > this.#memory.length) throw new Error(`segment ${this.#number} has no room up to ${end}`);
     entry.body.copy(this.#memory, this.#bytes + headBytes);
     this.#memory.fill(0, end, Math.min(end + headBytes, this.#memory.length));
-    writeHead(this.#memory.subarray(this.#bytes, this.#bytes + headBytes), this.#number, entry);
+    writeHead(this.#memory, this.#bytes, this.#number, entry);
     this.#bytes = end;
   }
 
   /** What is in it is of no use any more: no reader finds it until it is used again. */
   retire(): void {
-    renameSync(pathOf(this.#directory, this.#number), join(this.#directory, spareName));
+    renameSync(pathOf(this.#directory, this.#number), this.#sparePath());
   }
 
   /** Empty again, under another number. Only after `retire`. */
   reuse(number: number): void {
-    renameSync(join(this.#directory, spareName), pathOf(this.#directory, number));
+    renameSync(this.#sparePath(), pathOf(this.#directory, number));
     this.#number = number;
     this.#bytes = headerBytes;
     this.#begin();
@@ -99,6 +98,10 @@ export class Segment {
   remove(): void {
     this.close();
     unlinkSync(pathOf(this.#directory, this.#number));
+  }
+
+  #sparePath(): string {
+    return join(this.#directory, `${nameOf(this.#number)}${spareSuffix}`);
   }
 
   /** The magic last: a new file without it is one with nothing in it. */
@@ -135,6 +138,15 @@ export function readSegment(directory: string, number: number): Entry[] {
   }
 }
 
+/** A file that waits to be used again. */
+export function isSpare(name: string): boolean {
+  return name.endsWith(spareSuffix);
+}
+
 export function pathOf(directory: string, number: number): string {
-  return join(directory, `${String(number).padStart(12, '0')}${suffix}`);
+  return join(directory, `${nameOf(number)}${suffix}`);
+}
+
+function nameOf(number: number): string {
+  return String(number).padStart(12, '0');
 }

@@ -247,6 +247,33 @@ t.test('an entry longer than a segment has one of its own; what a file held befo
   t.end();
 });
 
+t.test(
+  'files of no use are kept to be used again, not more than so many; the next journal removes what it inherits',
+  (t) => {
+    const directory = place(t);
+    const limits = { segmentBytes: 1_000, segmentsMin: 2, sparesMax: 3 };
+    const files = (end: string): string[] => readdirSync(directory).filter((name) => name.endsWith(end));
+    const { journal } = open(directory, limits);
+    for (let owner = 1; owner <= 10; owner++) journal.begin(owner, () => Buffer.alloc(900));
+    const most = files('.journal').length;
+    for (let owner = 2; owner <= 10; owner++) journal.end(owner);
+    let sparesMost = 0;
+    for (let at = 0; at < 20; at++) {
+      journal.append(1, fromDriver, at, Buffer.alloc(900));
+      sparesMost = Math.max(sparesMost, files('.spare').length);
+    }
+    t.ok(most > 9 && files('.journal').length < 8, `${most} files, then ${files('.journal').length}`);
+    t.equal(sparesMost, 2, 'the third is in use again');
+    t.equal(journal.bytes, 1_016 * (files('.journal').length + files('.spare').length), 'they count');
+    journal.close();
+    const { journal: next } = open(directory, limits);
+    next.inherit();
+    t.strictSame(files('.spare'), []);
+    next.close();
+    t.end();
+  },
+);
+
 t.test('a file that was made, and nothing written into, has nothing in it', (t) => {
   const directory = place(t);
   writeFileSync(join(directory, '000000000001.journal'), Buffer.alloc(4_096));
