@@ -2,8 +2,9 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { identity, makeKeys } from '../shim/program/certificates.js';
-import { openStage, worldOptions } from './play.js';
+import { openStage } from './play.js';
 import { Stage } from './stage.js';
+import { worldOptions } from './world-options.js';
 
 /** The key of a moved shim is in its image, and so goes along; files that the next host has win over it. */
 

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { findCriu } from '../../fixtures/lab/criu.js';
 import { openWorld, type World, type WorldOptions } from '../../fixtures/lab/world.js';
 import { playScenario, type Scenario } from './scenarios/scenario.js';
 import { Stage } from './stage.js';
 import { Witness } from './witness.js';
+import { worldOptions } from './world-options.js';
 
 /** Longest wait for any one thing; a healthy machine needs a small part of it. */
 const waitMs = 60_000;
@@ -34,16 +34,4 @@ export async function playAll(mover: World['mover'], scenarios: readonly Scenari
       t.strictSame(await playScenario(scenario, stage), []);
     });
   }
-}
-
-/**
- * The one place that decides what a machine without root or CRIU does about it: it leaves these tests out and says why,
- * unless HOLDFAST_TEST_REQUIRE_CRIU=1 makes that a failure.
- */
-export async function worldOptions(mover: World['mover']): Promise<WorldOptions | { readonly missing: string }> {
-  if (mover === 'relink') return { mover };
-  const criu = await findCriu();
-  if (criu.kind === 'found') return { mover, criu: { 'node-a': criu.path, 'node-b': criu.path } };
-  if (process.env.HOLDFAST_TEST_REQUIRE_CRIU === '1') throw new Error(criu.reason);
-  return { missing: criu.reason };
 }

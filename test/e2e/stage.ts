@@ -9,7 +9,7 @@ import { account, type NodeName, node, type World } from '../../fixtures/lab/wor
 import type { MoveRecord } from '../../migrate/record.js';
 import type { SessionRow } from '../../proxy/control/contract.js';
 import type { FaultSwitch } from './faults/switch.js';
-import type { BackendProcess, Witness } from './witness.js';
+import type { BackendProcess, Copies, Witness } from './witness.js';
 
 const application = new URL('../../fixtures/apps/steps.js', import.meta.url).pathname;
 const pollMs = 20;
@@ -38,6 +38,14 @@ export interface StageOptions {
   /** Longest wait for any one thing. */
   readonly waitMs: number;
   readonly fault?: FaultSwitch;
+  /** Another session of the application makes small calls all the time, and tells how long it waited for an answer. */
+  readonly pulse?: boolean;
+}
+
+/** What became of the rows, by those of the database and by what the application says that it did. */
+export interface Books {
+  readonly lost: number;
+  readonly duplicated: number;
 }
 
 /**
@@ -50,11 +58,17 @@ export class Stage {
   readonly name: string;
   readonly table: string;
   readonly failures: string[] = [];
+  readonly records: MoveRecord[] = [];
+  /** Sessions whose transaction was another one, or none, after a move. */
+  rolledBack = 0;
+  /** Known once the application has ended well. */
+  books: Books | undefined;
   readonly #options: StageOptions;
   readonly #gates: string;
   #plan: Plan | undefined;
   #at: NodeName = 'node-a';
   #watching: Promise<void> | undefined;
+  #pulseSid: number | undefined;
 
   constructor(options: StageOptions) {
     this.world = options.world;
@@ -76,11 +90,21 @@ export class Stage {
 
   /** Starts the application on node-a, as `holdfast run` does it. */
   async start(noteBytes: number, ...connections: (readonly Step[])[]): Promise<void> {
-    this.#plan = { table: this.table, noteBytes, connections };
+    const pulse: readonly Step[] = [{ do: 'who' }, { do: 'pulse', gate: 'pulse' }];
+    const all = this.#options.pulse === true ? [...connections, pulse] : connections;
+    this.#plan = { table: this.table, noteBytes, connections: all };
     const listen = `127.0.0.1:${await freePort('127.0.0.1')}`;
     const { file, args } = this.command(listen, this.#plan);
     const env = this.#options.fault === undefined ? [] : ['--env', this.#options.fault.env.join(',')];
     await this.#holdfast('run', '--name', this.name, '--listen', listen, ...env, '--', file, ...args);
+    if (this.#options.pulse !== true) return;
+    this.#pulseSid = (await this.event({ connection: connections.length, done: 'who' })).sid;
+  }
+
+  /** The longest that the application has waited for an answer, as far as it has looked. */
+  get waitedMs(): number | undefined {
+    const waits = this.events().flatMap(({ pause }) => pause?.ms ?? []);
+    return waits.length === 0 ? undefined : Math.max(...waits);
   }
 
   /** The application as a command, connecting to `address`. */
@@ -129,11 +153,11 @@ export class Stage {
     }
   }
 
-  /** All sessions of the application that have done something, in the order of their SIDs. */
+  /** All sessions of the application, but for the pulse, that have done something, in the order of their SIDs. */
   async places(): Promise<readonly Place[]> {
     const rows: SessionRow[] = JSON.parse(await this.#holdfast('sessions', '--json'));
     const places: Place[] = [];
-    for (const row of rows.filter(({ workload }) => workload === this.name)) {
+    for (const row of rows.filter(({ workload, sid }) => workload === this.name && sid !== this.#pulseSid)) {
       const { sid = 0, serial = 0, address, transaction, callsInFlight, bytes } = row;
       const backend = await this.witness.backend(sid, serial);
       this.expect(backend !== undefined, `PostgreSQL knows session ${sid}, ${serial}`);
@@ -160,7 +184,9 @@ export class Stage {
     this.equal(open.length, expected.inTransaction, 'sessions in a transaction before the move');
     this.#options.fault?.arm();
     const words = ['--to', to, '--mover', this.world.mover, '--json'];
-    const record: MoveRecord = JSON.parse(await this.#holdfast('move', this.name, ...words));
+    const told: MoveRecord = JSON.parse(await this.#holdfast('move', this.name, ...words));
+    const record = { ...told, sessions: told.sessions.filter(({ sid }) => sid !== this.#pulseSid) };
+    this.records.push(record);
     // At once: what a command says takes its time.
     const backends: (BackendProcess | undefined)[] = [];
     for (const { sid, serial } of before) backends.push(await this.witness.backend(sid, serial));
@@ -179,7 +205,10 @@ export class Stage {
     this.equal(is?.sid, was.sid, 'SID');
     this.equal(is?.serial, was.serial, `${session}: serial#`);
     this.equal(is?.databasePid, was.databasePid, `${session}: process of PostgreSQL`);
-    if (was.databaseXid !== null) this.equal(is?.databaseXid, was.databaseXid, `${session}: transaction of PostgreSQL`);
+    if (was.databaseXid !== null) {
+      this.equal(is?.databaseXid, was.databaseXid, `${session}: transaction of PostgreSQL`);
+      if (is?.databaseXid !== was.databaseXid) this.rolledBack += 1;
+    }
     this.expect(is?.address !== was.address, `${session}: its address is another, not still ${was.address}`);
   }
 
@@ -218,14 +247,13 @@ export class Stage {
 
   /** Waits until the application has ended by itself, and looks at every row that it has left. */
   async finish(...ranges: readonly IdRange[]): Promise<void> {
+    this.openGate('pulse');
     const exit = await this.until('end of the application', () => this.#exitCode());
     this.equal(exit, 0, 'exit code of the application');
-    const { rows, wrong, idSum } = await this.witness.contents(this.table, this.#plan?.noteBytes ?? 0);
-    const wanted = ranges.reduce((sum, range) => sum + range.rows, 0);
-    const wantedIds = ranges.reduce((sum, range) => sum + (range.firstId + (range.rows - 1) / 2) * range.rows, 0);
-    this.equal(rows, wanted, 'rows in PostgreSQL');
-    this.equal(wrong, 0, 'rows in PostgreSQL that are not what was inserted');
-    this.equal(idSum, wantedIds, 'sum of the ids in PostgreSQL');
+    const found = await this.witness.copies(this.table, this.#plan?.noteBytes ?? 0);
+    this.books = count(found, ranges);
+    this.equal(this.books.lost, 0, 'rows that were inserted and are not there as they were');
+    this.equal(this.books.duplicated, 0, 'rows that are there once too often');
   }
 
   /** Ends what is left of the application. */
@@ -259,4 +287,19 @@ export function digestOf(noteBytes: number, ranges: readonly IdRange[]): string 
     for (let id = firstId; id < firstId + rows; id++) digest.add(id, noteOf(id, noteBytes));
   }
   return digest.digest();
+}
+
+function count(found: readonly Copies[], ranges: readonly IdRange[]): Books {
+  const rows = new Map(found.map((row) => [row.id, row]));
+  let [lost, duplicated] = [0, 0];
+  for (const { firstId, rows: wanted } of ranges) {
+    for (let id = firstId; id < firstId + wanted; id++) {
+      const row = rows.get(id);
+      rows.delete(id);
+      if (row === undefined || row.wrong) lost += 1;
+      else duplicated += row.copies - 1;
+    }
+  }
+  for (const { copies } of rows.values()) duplicated += copies;
+  return { lost, duplicated };
 }

@@ -12,11 +12,15 @@ export interface BackendProcess {
 }
 
 /** One id in a table: how often it is there, and what its rows are like. */
-export interface FoundId {
+export interface Copies {
   readonly id: number;
   readonly copies: number;
   /** Its content is not what was inserted. */
   readonly wrong: boolean;
+}
+
+/** The same in a table that notes who has made its rows. */
+export interface FoundId extends Copies {
   readonly transaction: string;
   readonly process: number;
 }
@@ -61,6 +65,14 @@ export class Witness {
     return { rows: row?.rows ?? 0, wrong: row?.wrong ?? 0, idSum: row?.sum ?? 0 };
   }
 
+  /** Looks at every byte of every visible row, which may be there more than once. */
+  async copies(table: string, noteBytes: number): Promise<readonly Copies[]> {
+    return this.#query<Copies>(
+      `select id::float8 as id, count(*)::int as copies, bool_or(note is distinct from ${noteSql(noteBytes)}) as wrong
+       from app.${table} group by id`,
+    );
+  }
+
   /** Makes rows that an application would take long to make. */
   async fill(table: string, { firstId, rows }: IdRange, noteBytes: number): Promise<void> {
     const ids = `generate_series(${firstId}, ${firstId + rows - 1}) id`;
@@ -82,6 +94,11 @@ export class Witness {
       `select pid from pg_stat_activity where application_name like 'sid=%' and backend_xid is not null`,
     );
     return rows.map(({ pid }) => pid);
+  }
+
+  /** As an application would make it: `id NUMBER(10), note VARCHAR2(noteBytes)`, and no key, so that a row can be there twice. */
+  async createTable(table: string, noteBytes: number): Promise<void> {
+    await this.#query(`create table app.${table} (id numeric(10), note varchar(${noteBytes}))`);
   }
 
   /** From now on every new row of the table tells which transaction and which process of PostgreSQL has made it. */

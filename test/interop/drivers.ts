@@ -68,7 +68,8 @@ const node6: Driver = {
   },
 };
 
-async function pythonCommand(file: string): Promise<Command> {
+/** A Python with python-oracledb and SQLAlchemy, installed when it is missing. */
+export async function pythonInterpreter(): Promise<string> {
   const { pythonOracledb, cryptography, sqlAlchemy } = versions;
   const wanted = [`oracledb==${pythonOracledb}`, `cryptography==${cryptography}`, `sqlalchemy==${sqlAlchemy}`];
   const directory = await installed('python', wanted, async (venv) => {
@@ -76,7 +77,12 @@ async function pythonCommand(file: string): Promise<Command> {
     const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...wanted];
     await client(join(venv, 'bin/python'), ...pip);
   });
-  return (program) => ({ file: join(directory, 'bin/python'), args: [join(pythonPrograms, file), program] });
+  return join(directory, 'bin/python');
+}
+
+async function pythonCommand(file: string): Promise<Command> {
+  const interpreter = await pythonInterpreter();
+  return (program) => ({ file: interpreter, args: [join(pythonPrograms, file), program] });
 }
 
 const python: Driver = {

@@ -5,6 +5,7 @@ const moves = 4;
 
 export const backAndForth: Scenario = {
   name: 'back-and-forth',
+  moment: 'inserting, there and back twice',
   rule: 'an application is moved to the other node and back, twice, in one transaction that goes on all the time',
   flows: ['up'],
   async play(stage) {

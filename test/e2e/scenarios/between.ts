@@ -4,6 +4,7 @@ const rows = 100;
 
 export const between: Scenario = {
   name: 'between',
+  moment: 'between transactions',
   rule: 'an application is moved between two transactions',
   flows: ['up'],
   async play(stage) {

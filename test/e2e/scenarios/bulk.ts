@@ -11,6 +11,7 @@ const wayBytes = 100_000;
 /** The database stops reading in the middle of the request, so it is certain that the move cuts the request in two. */
 export const bulk: Scenario = {
   name: 'bulk',
+  moment: 'in an array insert',
   rule: 'an application is moved in the middle of an array insert: one request of 12 MB',
   flows: ['up'],
   async play(stage) {

@@ -8,6 +8,7 @@ const movesMax = 5;
 
 export const call: Scenario = {
   name: 'call',
+  moment: 'in a call',
   rule: 'an application is moved while its call runs in the database',
   flows: ['down'],
   async play(stage) {

@@ -9,6 +9,7 @@ const movesMax = 5;
 
 export const fetch: Scenario = {
   name: 'fetch',
+  moment: 'in a fetch',
   rule: 'an application is moved while the rows of a query flow: 8 MB in 20 round trips',
   flows: ['down'],
   async play(stage) {

@@ -4,6 +4,7 @@ const rows = 10;
 
 export const lock: Scenario = {
   name: 'lock',
+  moment: 'others wait for its lock',
   rule: 'a session that waits for a lock of the moved application gets it after the commit, not before',
   flows: ['down'],
   async play(stage) {

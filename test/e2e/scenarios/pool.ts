@@ -18,6 +18,7 @@ const idle: readonly Step[] = [start, { do: 'read' }, moved, { do: 'read' }];
 
 export const pool: Scenario = {
   name: 'pool',
+  moment: 'a pool: calls, transactions, idle',
   rule: 'an application is moved with a pool: connections in transactions, in calls, and idle',
   flows: ['up'],
   async play(stage) {

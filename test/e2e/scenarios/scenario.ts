@@ -4,6 +4,8 @@ import type { Stage } from '../stage.js';
 export interface Scenario {
   /** Name of the workload. */
   readonly name: string;
+  /** What the application is doing when it is moved, in a few words. */
+  readonly moment: string;
   /** What is shown. */
   readonly rule: string;
   /** Directions in which rows flow after the move and in which a fault is tried: all scenarios together cover both well. */

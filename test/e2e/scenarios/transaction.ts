@@ -4,6 +4,7 @@ const rows = 500;
 
 export const transaction: Scenario = {
   name: 'transaction',
+  moment: 'in a transaction',
   rule: 'an application is moved in a transaction',
   flows: ['up', 'down'],
   async play(stage) {
