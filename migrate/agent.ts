@@ -36,7 +36,7 @@ export async function startAgent(node: Node): Promise<ControlServer> {
         node: node.name,
         pid: process.pid,
         machine: machineIdentity(),
-        criu: await checkCriu(node.criu),
+        criu: await checkCriu(node.tools),
         workloads: own().length,
       }),
       run: (request) => runWorkload(node, request),

@@ -6,6 +6,7 @@ import type { Abort } from './abort.js';
 import type { AgentVerbs, Bound } from './contract.js';
 import type { Hooks } from './hooks.js';
 import type { Before, Journal } from './journal.js';
+import type { Job, Mover, Tools } from './movers/mover.js';
 import type { Failure } from './plan.js';
 import type { Blackout } from './preflight/finding.js';
 import type { Monitor } from './preflight/monitor.js';
@@ -17,7 +18,7 @@ import type { ProcessIdentity, Store, StoredWorkload } from './workload/store.js
 /** Between which parts a move is made. */
 export interface MoveGround {
   readonly move: string;
-  readonly mover: MoverName;
+  readonly mover: Mover;
   /** Sessions whose state is unknown do not stand in the way. */
   readonly allowUnknown: boolean;
   readonly workload: StoredWorkload;
@@ -32,8 +33,7 @@ export interface MoveGround {
   readonly shim: ShimView;
   readonly proxy: ProxyView;
   readonly security: Security;
-  /** Path of CRIU. */
-  readonly criu: string;
+  readonly tools: Tools;
   /** Who reads the limits of the database, where somebody may. */
   readonly monitor: Monitor | undefined;
   readonly log: Logger;
@@ -77,7 +77,12 @@ export interface MoveContext extends MoveGround {
 
 /** The names that go along with every verb between agents. */
 export function moveNames(context: MoveContext): { move: string; workload: string; mover: MoverName } {
-  return { move: context.move, workload: context.workload.name, mover: context.mover };
+  return { move: context.move, workload: context.workload.name, mover: context.mover.name };
+}
+
+/** What the mover is given at the source. */
+export function jobOf({ tools, workload, move, store }: MoveContext): Job {
+  return { tools, workload, move, directory: store.moveDirectory(workload.name, move) };
 }
 
 /** What an earlier step must have found: steps run in order. */

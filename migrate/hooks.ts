@@ -30,7 +30,13 @@ export async function hookAfterPhase(phase: Phase, context: MoveContext): Promis
   const { move, mover, workload, node, target, found } = context;
   const { row, sessions = [] } = found.before ?? {};
   const record = {
-    ...{ move, mover, workload: workload.name, from: { node, address: row?.address }, to: { node: target.node } },
+    ...{
+      move,
+      mover: mover.name,
+      workload: workload.name,
+      from: { node, address: row?.address },
+      to: { node: target.node },
+    },
     ...{ epoch: { before: row?.epoch, after: found.bound?.epoch }, sessions },
   };
   try {

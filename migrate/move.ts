@@ -2,6 +2,7 @@ import { CodedError, errorText } from '../shim/program/errors.js';
 import { type MoveContext, need } from './context.js';
 import { hookAfterPhase, hookOnAbort } from './hooks.js';
 import { type Begin, before, type JournalEntry, readJournal } from './journal.js';
+import type { Mover } from './movers/mover.js';
 import {
   type Failure,
   type Outcome,
@@ -12,7 +13,7 @@ import {
   stepPlan,
   type Undo,
 } from './plan.js';
-import { blackoutOf, type Moment, type MoveEvent, type MoveRecord, type MoverName, roundMs } from './record.js';
+import { blackoutOf, type Moment, type MoveEvent, type MoveRecord, roundMs } from './record.js';
 import { bind, blackoutExceeded } from './steps/bind.js';
 import { attach, detach } from './steps/detach.js';
 import { freeze, thaw } from './steps/freeze.js';
@@ -37,15 +38,10 @@ const perform: Readonly<Record<Phase, Perform>> = {
 };
 const undo: Readonly<Record<Undo, Perform>> = { release, attach, thaw, abandon };
 
-const moverPhases: Readonly<Record<MoverName, readonly Phase[]>> = {
-  criu: ['preflight', 'detach', 'freeze', 'transfer', 'restore', 'bind', 'verify', 'retire'],
-  relink: ['preflight', 'detach', 'bind', 'verify', 'retire'],
-};
-
-/** What a mover has to do: relink leaves the processes where they are. Only a move that waits for a moment has a phase for it. */
-export function phasesOf(mover: MoverName, when: Moment): readonly Phase[] {
-  const [first = 'preflight', ...rest] = moverPhases[mover];
-  return when === 'now' ? moverPhases[mover] : [first, 'quiesce', ...rest];
+/** What a mover has to do. Only a move that waits for a moment has a phase for that. */
+export function phasesOf({ phases }: Mover, when: Moment): readonly Phase[] {
+  const [first = 'preflight', ...rest] = phases;
+  return when === 'now' ? phases : [first, 'quiesce', ...rest];
 }
 
 /**

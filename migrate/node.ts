@@ -6,6 +6,7 @@ import type { WorkloadInfo } from './contract.js';
 import { MoveError } from './errors.js';
 import { History } from './history.js';
 import type { Hooks } from './hooks.js';
+import type { Tools } from './movers/mover.js';
 import type { Monitor } from './preflight/monitor.js';
 import { ProxyView } from './proxy.js';
 import { ShimView } from './shim.js';
@@ -21,8 +22,7 @@ export interface Node {
   /** Directory with the certificates of workloads; undefined: beside the agent's own. */
   readonly workloadKeys?: string | undefined;
   readonly store: Store;
-  /** Path of CRIU. */
-  readonly criu: string;
+  readonly tools: Tools;
   /** Programs of the operator that run at points of moves. */
   readonly hooks?: Hooks | undefined;
   /** The account that reads limits of the database. */
@@ -57,7 +57,7 @@ export function shimOf(node: Node, workload: string): ShimView {
 }
 
 export function workloadInfo(node: Node, workload: StoredWorkload): WorkloadInfo {
-  const { startTicks: _startTicks, moving, ...shown } = workload;
+  const { startTicks: _startTicks, moving, mover: _mover, ...shown } = workload;
   const state = lifeOf(workload);
   const exitCode = state === 'ended' ? node.store.exitCode(workload.name) : undefined;
   return {

@@ -5,7 +5,10 @@ const place = z.object({ node: z.string(), address: z.string() });
 export const failure = z.object({ code: z.string(), message: z.string() });
 /** Who gives a command, for records and audit logs. */
 export const asker = z.object({ user: z.string(), host: z.string() });
-export const moverNames = ['criu', 'relink'] as const;
+/** Ways to take processes along; a workload is started for one of them. */
+export const carrierNames = ['criu'] as const;
+export type CarrierName = (typeof carrierNames)[number];
+export const moverNames = [...carrierNames, 'relink'] as const;
 /** What is waited for before a move. */
 export const moments = ['now', 'call-end', 'transaction-end', 'pool-return'] as const;
 export type Moment = (typeof moments)[number];

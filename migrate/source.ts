@@ -13,6 +13,7 @@ import { MoveError } from './errors.js';
 import { type Begin, Journal, pastOf, readJournal } from './journal.js';
 import { deadlineMsDefault, strandedRetryMs, workloadsMax } from './limits.js';
 import { phasesOf, runMove } from './move.js';
+import { moverOf } from './movers/movers.js';
 import { exclusively, historyOf, type Node, ownWorkload, proxyOf, shimOf, workloadInfo } from './node.js';
 import { ownerNow } from './owner.js';
 import { resumePlan, type Step, startPlan } from './plan.js';
@@ -37,7 +38,10 @@ export async function runWorkload(node: Node, request: RunRequest): Promise<Work
     const process_ = await startTree({ ...request, directory, isolated, shim: shimSettings(node, request) });
     const { name, command, labels } = request;
     const startedAt = new Date().toISOString();
-    const workload = { name, node: node.name, ...process_, isolated, command, startedAt, ...(labels && { labels }) };
+    const workload = {
+      ...{ name, node: node.name, ...process_, isolated, mover: 'criu' as const, command, startedAt },
+      ...(labels && { labels }),
+    };
     node.store.write(workload);
     node.log.info({ workload: name, pid: workload.pid, isolated }, 'workload started');
     return workloadInfo(node, workload);
@@ -115,7 +119,7 @@ export async function moveWorkload(
     await journal.flush();
     node.store.write(moving);
     const context = contextOf(node, moving, begin, journal, emit);
-    return conduct(node, context, startPlan(phasesOf(mover, when), performance.now()), directory, by, emit);
+    return conduct(node, context, startPlan(phasesOf(moverOf(mover), when), performance.now()), directory, by, emit);
   });
 }
 
@@ -139,7 +143,7 @@ async function conduct(
   const { move, mover, workload, target, journal } = context;
   node.moves.set(move, context.abort);
   try {
-    emit({ kind: 'begin', move, workload: workload.name, mover, from: node.name, to: target.node });
+    emit({ kind: 'begin', move, workload: workload.name, mover: mover.name, from: node.name, to: target.node });
     const record = await runMove(context, first, emit, directory);
     keep(node, record);
     const { outcome, running, blackoutMs } = record;
@@ -233,7 +237,7 @@ function groundOf(
     connectControl(agentContract, { address, security: node.security, expect: { role: 'agent', name: wanted.to } });
   return {
     move,
-    mover: wanted.mover,
+    mover: moverOf(wanted.mover),
     allowUnknown: wanted.allowUnknown ?? false,
     workload,
     node: node.name,
@@ -242,7 +246,7 @@ function groundOf(
     shim: shimOf(node, workload.name),
     proxy: proxyOf(node),
     security: node.security,
-    criu: node.criu,
+    tools: node.tools,
     monitor: node.monitor,
     log: node.log,
   };
@@ -321,7 +325,7 @@ export async function resumeMove(node: Node, move: string, emit: (event: MoveEve
       const phase = past.phase ?? 'preflight';
       journal.write({ kind: 'resume', owner });
       node.log.warn({ workload: workload.name, move, phase, owner }, 'a move that was cut off goes on');
-      const first = resumePlan(phasesOf(past.begin.mover, past.begin.when), phase, owner, error, performance.now());
+      const first = resumePlan(phasesOf(context.mover, past.begin.when), phase, owner, error, performance.now());
       return await conduct(node, context, first, directory, past.begin.by, emit);
     } finally {
       await journal.close();

@@ -4,11 +4,11 @@ import type { AgentVerbs, Bound } from './contract.js';
 import { MoveError } from './errors.js';
 import { ImageError } from './image/errors.js';
 import { type Reception, receiveImage } from './image/receive.js';
-import { restore, restored as restoredIn } from './movers/criu.js';
+import type { Carrier, Job } from './movers/mover.js';
+import { carrierOf, moverOf } from './movers/movers.js';
 import { type Node, shimOf } from './node.js';
 import { inspectTarget } from './preflight/target.js';
 import { isAlive, outerPid, processState, processTree, sameNetwork, signal } from './workload/process.js';
-import { killTree } from './workload/start.js';
 import type { Copy } from './workload/store.js';
 
 interface MoveNames {
@@ -39,7 +39,8 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
     restore: async ({ workload, move }) => {
       receptions.delete(move);
       const stop = new AbortController();
-      const made = restore(node.criu, node.store.moveDirectory(workload, move), stop.signal);
+      const { carrier, job } = carriedBy(node, workload, move);
+      const made = carrier.restore(job, stop.signal);
       restoring.set(move, { stop, done: made.catch(() => undefined) });
       try {
         const copy = await made;
@@ -50,7 +51,7 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
       }
     },
     bind: async (request) => {
-      if (request.mover === 'relink') return rebind(node, request);
+      if (moverOf(request.mover).carrier === undefined) return rebind(node, request);
       const bound = await bindCopy(node, request, request.shimPid);
       // One that was sent: the one that all nodes see is for the source to remove.
       if (node.store.images !== undefined) node.store.removeImage(request.workload, request.move);
@@ -65,7 +66,7 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
       underWay?.stop.abort();
       await underWay?.done;
       const copy = findCopy(node, workload, move);
-      if (copy !== undefined) await killTree({ ...copy, isolated: true });
+      if (copy !== undefined) await carriedBy(node, workload, move).carrier.end(node.tools, copy, true);
       receptions.get(move)?.close();
       receptions.delete(move);
       if (node.store.images !== undefined) node.store.removeImage(workload, move);
@@ -94,11 +95,20 @@ async function bindCopy(node: Node, names: MoveNames, shimPid: number): Promise<
   return { epoch, streams, replayedBytes };
 }
 
+/** How what is to run here is taken along: as it was started. @throws {MoveError} unknown-workload */
+function carriedBy(node: Node, name: string, move: string): { readonly carrier: Carrier; readonly job: Job } {
+  const workload = node.store.read(name);
+  if (workload === undefined) throw new MoveError('unknown-workload', `there is no workload ${name}`);
+  const directory = node.store.moveDirectory(name, move);
+  return { carrier: carrierOf(workload), job: { tools: node.tools, workload, move, directory } };
+}
+
 /** Also one whose agent died before it could write down that CRIU was done. */
 function findCopy(node: Node, workload: string, move: string): Copy | undefined {
   const written = node.store.readCopy(workload, move);
   if (written !== undefined) return written;
-  const restored = restoredIn(node.store.moveDirectory(workload, move));
+  const { carrier, job } = carriedBy(node, workload, move);
+  const restored = carrier.restored(job);
   return restored === undefined ? undefined : { ...restored, isReleased: false };
 }
 
@@ -112,7 +122,7 @@ export async function clearCopies(node: Node): Promise<void> {
       const isWanted = workload.moving?.move === move || copy?.pid === workload.pid;
       if (copy === undefined || copy.isReleased || isWanted || !isAlive(copy.pid, copy.startTicks)) continue;
       if (!sameNetwork(copy.pid) || processState(copy.pid)?.state !== 'T') continue;
-      await killTree({ ...copy, isolated: true });
+      await carrierOf(workload).end(node.tools, copy, true);
       node.log.warn({ workload: workload.name, move, pid: copy.pid }, 'a copy that was left behind was ended');
     }
   }

@@ -63,7 +63,7 @@ export const agent = defineCommand({
       securitySettings: settings,
       workloadKeys: settings.workloadKeys,
       store: openStore(settings),
-      criu: settings.criu,
+      tools: { criu: settings.criu },
       ...(settings.monitorFile === undefined ? {} : { monitor: loadMonitor(settings.monitorFile) }),
       ...(settings.hooksDir === undefined
         ? {}

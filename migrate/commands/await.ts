@@ -1,7 +1,7 @@
 import { option, optional } from '../../shim/program/config.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { count, duration, flag, text } from '../../shim/program/values.js';
-import { awaitBound } from '../external.js';
+import { awaitBound } from '../movers/external.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { printJson } from '../output.js';
 

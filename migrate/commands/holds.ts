@@ -4,7 +4,7 @@ import { ConfigError, option, optional } from '../../shim/program/config.js';
 import { assertNever } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { duration, flag, text } from '../../shim/program/values.js';
-import { park } from '../external.js';
+import { park } from '../movers/external.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { type Column, printJson, printTable, shownBytes, shownMs } from '../output.js';
 import type { ProxyView, Wanted } from '../proxy.js';

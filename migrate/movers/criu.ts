@@ -1,16 +1,30 @@
-import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { errorText } from '../../shim/program/errors.js';
-import { MoveError, type MoveErrorCode } from '../errors.js';
-import { criuMsMax, ghostBytesMax, stopMsMax } from '../limits.js';
-import { descendants, processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
+import { MoveError } from '../errors.js';
+import { ghostBytesMax, stopMsMax } from '../limits.js';
+import { processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
 import { killTree } from '../workload/start.js';
 import type { ProcessIdentity } from '../workload/store.js';
+import type { Job, Mover, ToolState, Tools } from './mover.js';
 import { markQueuesSent } from './tcp-image.js';
+import { imageIn, outputOf, perform } from './tool.js';
 
-const run = promisify(execFile);
+/** Moves a process tree that its agent has started, by CRIU itself. */
+export const criu = {
+  name: 'criu',
+  phases: ['preflight', 'detach', 'freeze', 'transfer', 'restore', 'bind', 'verify', 'retire'],
+  // Dump, restore and bind of a small tree, and pages written and read once each.
+  guess: { fixedMs: 350, bytesPerMs: 500_000 },
+  carrier: {
+    check: checkCriu,
+    dump,
+    thaw: async () => undefined,
+    restore,
+    restored: ({ directory }) => processIn(pidFileIn(directory)),
+    end: async (_tools, first, isolated) => killTree({ ...first, isolated }),
+  },
+} as const satisfies Mover;
 
 /**
  * What both directions need. The tree is in the network namespace of its agent, as CRIU is, so CRIU leaves that alone and
@@ -19,45 +33,32 @@ const run = promisify(execFile);
  */
 const common = ['--tcp-established', '--network-lock', 'skip', '--manage-cgroups=ignore', '--file-locks', '-v3'];
 
-export type CriuState = { readonly version: string } | { readonly missing: string };
-
 /** Asks CRIU itself whether it works here. */
-export async function checkCriu(criu: string): Promise<CriuState> {
+export async function checkCriu({ criu: program }: Tools): Promise<ToolState> {
   if (process.getuid?.() !== 0) return { missing: 'CRIU needs root' };
   try {
-    await run(criu, ['check'], { timeout: criuMsMax });
-    const { stdout } = await run(criu, ['--version'], { timeout: criuMsMax });
-    return { version: /Version: (\S+)/.exec(stdout)?.[1] ?? 'unknown' };
+    await outputOf(program, 'check');
+    return { version: /Version: (\S+)/.exec(await outputOf(program, '--version'))?.[1] ?? 'unknown' };
   } catch (error) {
-    return { missing: exitText(error) };
+    return { missing: errorText(error) };
   }
 }
 
 /**
- * Stops the tree and writes the image. The tree is stopped by signal first and CRIU leaves it as it found it: with CRIU's own
- * `--leave-stopped` its TCP sockets stay in repair mode, and after an abort every write to them would fail with EPERM. The
- * copies come to life stopped as well: the application must not run before its sessions are bound.
- * @throws {MoveError} dump-failed
+ * The tree is stopped by signal first and CRIU leaves it as it found it: with CRIU's own `--leave-stopped` its TCP sockets stay
+ * in repair mode, and after an abort every write to them would fail with EPERM. The copies come to life stopped as well: the
+ * application must not run before its sessions are bound.
  */
-export async function dump(criu: string, pid: number, moveDirectory: string): Promise<void> {
-  await stopAll(pid);
-  const image = join(moveDirectory, 'image');
+async function dump({ tools, workload, directory }: Job): Promise<void> {
+  await stopAll(workload.pid);
+  const image = imageIn(directory);
   mkdirSync(image, { recursive: true, mode: 0o700 });
-  const log = join(moveDirectory, 'dump.log');
+  const log = join(directory, 'dump.log');
   const ghosts = ['--ghost-limit', String(ghostBytesMax)];
-  const args = ['dump', '--tree', String(pid), '--images-dir', image, '--log-file', log, '--leave-running', ...ghosts];
-  await perform(criu, [...args, ...common], log, 'dump-failed');
+  const tree = ['--tree', String(workload.pid)];
+  const args = ['dump', ...tree, '--images-dir', image, '--log-file', log, '--leave-running', ...ghosts];
+  await perform(tools.criu, [...args, ...common], { log, code: 'dump-failed' });
   markQueuesSent(image);
-}
-
-/** Bytes of an image, also of one that is just being written. */
-export function imageBytes(moveDirectory: string): number {
-  const image = join(moveDirectory, 'image');
-  if (!existsSync(image)) return 0;
-  return readdirSync(image).reduce(
-    (sum, name) => sum + (statSync(join(image, name), { throwIfNoEntry: false })?.size ?? 0),
-    0,
-  );
 }
 
 async function stopAll(init: number): Promise<void> {
@@ -71,76 +72,33 @@ async function stopAll(init: number): Promise<void> {
   throw new MoveError('dump-failed', `processes of the tree of ${init} did not stop within ${stopMsMax} ms`);
 }
 
-/**
- * Makes the tree from the image. When that fails, or is stopped half-way, nothing of it is left.
- * @returns the id of its first process
- * @throws {MoveError} restore-failed
- */
-export async function restore(criu: string, moveDirectory: string, stop?: AbortSignal): Promise<ProcessIdentity> {
-  const pidFile = pidFileIn(moveDirectory);
-  const log = join(moveDirectory, 'restore.log');
+async function restore({ tools, directory }: Job, stop?: AbortSignal): Promise<ProcessIdentity> {
+  const pidFile = pidFileIn(directory);
+  const log = join(directory, 'restore.log');
   rmSync(pidFile, { force: true });
-  const image = join(moveDirectory, 'image');
+  const image = imageIn(directory);
   const args = ['restore', '--images-dir', image, '--log-file', log, '--restore-detached', '--pidfile', pidFile];
   try {
-    await perform(criu, [...args, ...common], log, 'restore-failed', stop);
+    await perform(tools.criu, [...args, ...common], { log, code: 'restore-failed', stop });
   } catch (error) {
-    const half = restored(moveDirectory);
+    const half = processIn(pidFile);
     if (half !== undefined) await killTree({ ...half, isolated: true });
     throw error;
   }
-  const copy = restored(moveDirectory);
+  const copy = processIn(pidFile);
   if (copy === undefined)
     throw new MoveError('restore-failed', `CRIU said it was done, and there is no process (${log})`);
   return copy;
 }
 
-/** The first process of what CRIU has restored, while it lives. */
-export function restored(moveDirectory: string): ProcessIdentity | undefined {
-  const pid = Number(readOrNothing(pidFileIn(moveDirectory)) ?? Number.NaN);
+/** The process whose id a restore has written there, while it lives. */
+export function processIn(pidFile: string): ProcessIdentity | undefined {
+  const pid = Number(readOrNothing(pidFile) ?? Number.NaN);
   const startTicks = processState(pid)?.startTicks;
   return startTicks === undefined ? undefined : { pid, startTicks };
 }
 
-function pidFileIn(moveDirectory: string): string {
+/** Where a restore writes the id of the first process. */
+export function pidFileIn(moveDirectory: string): string {
   return join(moveDirectory, 'restored.pid');
-}
-
-/** @param stop kills CRIU and what it has made so far; never for a dump: half-way its tree is not as it was */
-async function perform(
-  criu: string,
-  args: readonly string[],
-  log: string,
-  code: MoveErrorCode,
-  stop?: AbortSignal,
-): Promise<void> {
-  const running = run(criu, args, { timeout: criuMsMax, cwd: '/' });
-  const kill = () => signal(descendants(running.child.pid ?? 0), 'SIGKILL');
-  stop?.addEventListener('abort', kill);
-  try {
-    await running;
-  } catch (cause) {
-    const reason = lastErrors(readOrNothing(log) ?? '') || exitText(cause);
-    throw new MoveError(code, `${reason} (${log})`, { cause });
-  } finally {
-    stop?.removeEventListener('abort', kill);
-  }
-}
-
-/** Without the command line, which is long and says nothing to people. */
-function exitText(cause: unknown): string {
-  if (typeof cause !== 'object' || cause === null || !('stderr' in cause) || !('code' in cause))
-    return errorText(cause);
-  // It could not even be started: a code of the system in place of an exit code.
-  if (typeof cause.code === 'string') return errorText(cause);
-  return String(cause.stderr).trim().split('\n').at(-1) || `CRIU ended with ${cause.code ?? 'a signal'}`;
-}
-
-/** CRIU's log says why in the lines before the one that says that it failed. */
-export function lastErrors(log: string): string {
-  const errors = log.split('\n').flatMap((line) => /Error \(([^)]*)\): (.*)$/.exec(line)?.[2] ?? []);
-  // It says this always, when it may not raise its own limit of open files.
-  const own = errors.filter((text) => !text.includes('RLIMIT_NOFILE'));
-  const telling = own.filter((text) => !text.endsWith('FAILED.'));
-  return (telling.length > 0 ? telling : own).slice(0, 2).join('; ');
 }

@@ -15,7 +15,7 @@ import { judgeDatabase } from './database.js';
 import type { HostFacts, Inspection, TreeFacts } from './facts.js';
 import { type Blackout, blocks, type Finding, isFindingCode, sorted, warns } from './finding.js';
 import { hostFacts } from './host.js';
-import { judgeCriu, judgeFiles, judgeHosts, judgeTree, judgeVersions } from './judge.js';
+import { judgeCarrier, judgeFiles, judgeHosts, judgeTree, judgeVersions } from './judge.js';
 import { readDatabase } from './monitor.js';
 import { predictBlackout } from './predict.js';
 import { lookAgain, treeFacts } from './tree.js';
@@ -46,13 +46,16 @@ export async function examine(context: MoveGround): Promise<Examination> {
   const status = await answer(findings, 'source', () => context.shim.status());
   const known = status && (await answer(findings, 'proxy', () => askProxy(context, status)));
   if (status !== undefined && known !== undefined) findings.push(...judgeLink(context, status, known));
-  const tree = status && context.mover !== 'relink' ? await treeFacts(context.workload, status.pid) : undefined;
+  const tree =
+    status && context.mover.carrier !== undefined ? await treeFacts(context.workload, status.pid) : undefined;
   const agent = await answer(findings, 'target', () => connect(context));
   const target = agent && (await answer(findings, 'target', () => inspect(context, agent, tree)));
   if (agent !== undefined && target === undefined) await agent.close();
   if (target !== undefined) findings.push(...(await judgeTarget(context, target, tree)));
   const source =
-    tree === undefined ? undefined : await hostFacts(context.criu, context.store.images ?? context.store.root);
+    tree === undefined
+      ? undefined
+      : await hostFacts(context.mover.carrier?.check(context.tools), context.store.images ?? context.store.root);
   if (source !== undefined && tree !== undefined) findings.push(...judgeSource(context, source, target, tree));
   if (status !== undefined) findings.push(...judgeVersions(versionsOf(context, status, known, target)));
   const blackout = foretell(context, tree);
@@ -122,13 +125,14 @@ async function connect({ target }: MoveGround): Promise<ControlClient<AgentVerbs
 }
 
 async function inspect(
-  { workload, target }: MoveGround,
+  { workload, target, mover }: MoveGround,
   agent: ControlClient<AgentVerbs>,
   tree: TreeFacts | undefined,
 ): Promise<Inspection> {
   const { pid, startTicks } = workload;
   const request = {
     workload: workload.name,
+    mover: mover.name,
     process: { pid, startTicks },
     ports: [...(tree?.ports ?? [])],
     files: (tree?.files ?? []).map(({ path }) => path),
@@ -156,7 +160,7 @@ async function judgeTarget(context: MoveGround, found: Inspection, tree: TreeFac
     const text = `${node} does not see the files of ${context.workload.name}: all agents need the same --state-dir`;
     findings.push(blocks('state-not-shared', 'target', text));
   }
-  if (context.mover === 'relink' && found.machine !== machineIdentity()) {
+  if (context.mover.carrier === undefined && found.machine !== machineIdentity()) {
     const text = `relink leaves the processes where they are, and ${node} cannot see them`;
     findings.push(blocks('other-machine', 'target', text));
   }
@@ -179,8 +183,8 @@ function judgeSource(
     ? []
     : [blocks('not-isolated', 'workload', `${workload.name} has no process-id namespace of its own`)];
   const both = found === undefined ? [] : judgeHosts(source, found, target.node, tree);
-  const theirs = found === undefined ? [] : judgeCriu(found.host, 'target', target.node);
-  return [...isolated, ...judgeCriu(source, 'source', node), ...theirs, ...judgeTree(tree), ...both];
+  const theirs = found === undefined ? [] : judgeCarrier(found.host, 'target', target.node);
+  return [...isolated, ...judgeCarrier(source, 'source', node), ...theirs, ...judgeTree(tree), ...both];
 }
 
 function versionsOf(
@@ -198,7 +202,7 @@ function versionsOf(
 }
 
 function foretell({ mover, store }: MoveGround, tree: TreeFacts | undefined): Blackout | undefined {
-  if (tree === undefined && mover !== 'relink') return undefined;
+  if (tree === undefined && mover.carrier !== undefined) return undefined;
   return predictBlackout(mover, tree?.memoryBytes ?? 0, store.lastRecords(recordsReadMax));
 }
 

@@ -1,12 +1,13 @@
 import { z } from 'zod';
+import { moverNames } from '../record.js';
 
 const addressValue = z.object({ host: z.string(), port: z.number().int().min(0).max(65_535) });
 
 /** What a node says of itself before a move. */
 export const hostFacts = z.object({
   version: z.string(),
-  /** Its version, or why there is none. */
-  criu: z.object({ version: z.string().optional(), missing: z.string().optional() }),
+  /** What the mover needs: its version, or why it does not work here. Absent when it needs nothing. */
+  carrier: z.object({ version: z.string().optional(), missing: z.string().optional() }).optional(),
   /** As `uname -m` puts it into process.arch. */
   architecture: z.string(),
   /** Features of the processor that programs use, as in /proc/cpuinfo. */
@@ -33,6 +34,7 @@ export type FileFacts = z.infer<typeof fileFacts>;
 /** What the target is asked. */
 export const inspectRequest = z.object({
   workload: z.string(),
+  mover: z.enum(moverNames),
   /** Of the workload as the source has stored it: the target sees the same, or another directory. */
   process: z.object({ pid: z.number(), startTicks: z.string() }),
   ports: z.array(addressValue),

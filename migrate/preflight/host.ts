@@ -2,16 +2,19 @@ import { readFileSync, statfsSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 import { programVersion } from '../../shim/program/version.js';
-import { checkCriu } from '../movers/criu.js';
+import type { ToolState } from '../movers/mover.js';
 import { readOrNothing } from '../workload/process.js';
 import type { HostFacts } from './facts.js';
 
-/** What this host has to give, as its agent sees it. */
-export async function hostFacts(criu: string, stateDirectory: string): Promise<HostFacts> {
+/**
+ * What this host has to give, as its agent sees it.
+ * @param carrier what the mover says of its programs; undefined for one that needs none
+ */
+export async function hostFacts(carrier: Promise<ToolState> | undefined, stateDirectory: string): Promise<HostFacts> {
   const { bavail, bsize } = statfsSync(stateDirectory);
   return {
     version: programVersion(),
-    criu: await checkCriu(criu),
+    ...(carrier === undefined ? {} : { carrier: await carrier }),
     architecture: process.arch,
     processor: processorFeatures(readOrNothing('/proc/cpuinfo') ?? ''),
     kernel: release(),

@@ -22,9 +22,9 @@ export function judgeHosts(source: HostFacts, target: Inspection, node: string, 
   ];
 }
 
-export function judgeCriu(facts: HostFacts, place: 'source' | 'target', node: string): Finding[] {
-  const { missing } = facts.criu;
-  return missing === undefined ? [] : [blocks('criu-missing', place, `no CRIU at ${node}: ${missing}`)];
+export function judgeCarrier({ carrier }: HostFacts, place: 'source' | 'target', node: string): Finding[] {
+  if (carrier?.missing === undefined) return [];
+  return [blocks('criu-missing', place, `no CRIU at ${node}: ${carrier.missing}`)];
 }
 
 function judgeProcessor(source: HostFacts, target: HostFacts, node: string): Finding[] {

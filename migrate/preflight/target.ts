@@ -1,4 +1,5 @@
 import { agentAddress } from '../cluster.js';
+import { moverOf } from '../movers/movers.js';
 import type { Node } from '../node.js';
 import { machineIdentity } from '../workload/process.js';
 import { tcpTable } from '../workload/sockets.js';
@@ -13,7 +14,7 @@ export async function inspectTarget(node: Node, request: InspectRequest): Promis
   return {
     address: agentAddress(node.cluster, node.name).host,
     machine: machineIdentity(),
-    host: await hostFacts(node.criu, node.store.images ?? node.store.root),
+    host: await hostFacts(moverOf(request.mover).carrier?.check(node.tools), node.store.images ?? node.store.root),
     sharesState: stored?.pid === pid && stored.startTicks === startTicks,
     ownImages: node.store.images !== undefined,
     portsTaken: takenOf(request.ports),

@@ -21,7 +21,7 @@ export async function bind(context: MoveContext): Promise<void> {
   context.found.targetMayOwn = true;
   // It may come here a second time, from a way back that the proxy has barred.
   returnSocket(context);
-  if (context.mover === 'criu' && context.found.copy === undefined) {
+  if (context.mover.carrier !== undefined && context.found.copy === undefined) {
     const { process: copy } = await agent.call('copy', moveNames(context), { timeoutMs: shimMsMax });
     if (copy !== undefined) context.found.copy = copy;
   }

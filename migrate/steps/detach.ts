@@ -18,16 +18,15 @@ const overVerdicts: ReadonlySet<string> = new Set(['refused-unknown-workload', '
 
 /**
  * Undo. First the shim alone, then the application: if the target has bound after all, the proxy refuses the source here, and
- * its application must not run on. The address is said because a relink may have changed it.
+ * its application must not run on.
  * @throws {MoveError} put-back-failed; bind-unfinished when the sessions are the target's
  */
 export async function attach(context: MoveContext): Promise<void> {
   const { shim, found, mover, workload } = context;
-  const address = mover === 'relink' ? found.before?.row.address : undefined;
-  if (mover === 'criu' && shimProcess(context) === undefined) await withoutShim(context);
+  if (mover.carrier !== undefined && shimProcess(context) === undefined) await withoutShim(context);
   else {
     try {
-      await shim.attach(address === undefined ? {} : { localAddress: address });
+      await shim.attach(sourceAddress(context));
     } catch (thrown) {
       const verdict = errorCode(thrown instanceof Error ? thrown.cause : undefined) ?? '';
       if (found.targetMayOwn && newerVerdicts.has(verdict)) throw ownedByTarget(thrown);
@@ -38,6 +37,12 @@ export async function attach(context: MoveContext): Promise<void> {
   }
   signal(processTree(workload.pid, workload.isolated), 'SIGCONT');
   found.sourceStopped = false;
+}
+
+/** Where the shim binds from at the source. A move of the link alone may have changed that. */
+export function sourceAddress({ mover, found }: MoveContext): { readonly localAddress?: string } {
+  const address = mover.carrier === undefined ? found.before?.row.address : undefined;
+  return address === undefined ? {} : { localAddress: address };
 }
 
 /** Somebody has killed it: its application goes on without its sessions, unless the target has them. */

@@ -1,17 +1,17 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
-import type { MoveContext } from '../context.js';
+import { jobOf, type MoveContext, need } from '../context.js';
 import { progressMs } from '../limits.js';
-import { dump, imageBytes } from '../movers/criu.js';
+import { imageBytes } from '../movers/tool.js';
 import { outerPid, processState, processTree, residentBytes, signal } from '../workload/process.js';
 
 /** Stops the tree and writes its image. */
 export async function freeze(context: MoveContext): Promise<void> {
-  const { store, workload, move, criu, found } = context;
+  const { store, workload, move, mover, found } = context;
   found.sourceStopped = true;
   const directory = store.openMove(workload.name, move);
   store.openImage(workload.name, move);
   const stopWatching = watchImage(context, directory);
-  await dump(criu, workload.pid, directory).finally(stopWatching);
+  await need(mover.carrier, 'what the processes are taken along by').dump(jobOf(context)).finally(stopWatching);
   setSocketAside(context);
 }
 
@@ -29,7 +29,8 @@ function watchImage({ workload, progress }: MoveContext, directory: string): () 
  * application follows when the proxy has taken the source.
  */
 export async function thaw(context: MoveContext): Promise<void> {
-  const { workload, found } = context;
+  const { workload, found, mover } = context;
+  await mover.carrier?.thaw(jobOf(context));
   const socket = context.store.controlSocket(workload.name);
   if (existsSync(spareName(socket))) {
     if (existsSync(socket)) renameSync(socket, copyName(socket));

@@ -4,6 +4,7 @@ import { type MoveContext, need } from '../context.js';
 import { MoveError } from '../errors.js';
 import { lookMs } from '../limits.js';
 import { unfinished } from '../moment.js';
+import { sourceAddress } from './detach.js';
 
 /**
  * Waits until the moment is there for every session at once. The last look is taken with the link down, when nothing that a
@@ -33,8 +34,7 @@ async function detachedQuietly(context: MoveContext): Promise<boolean> {
   context.found.darkSinceMs = performance.now();
   await context.shim.detach();
   if ((await look(context)).length === 0) return true;
-  const { row } = need(context.found.before, 'the proxy');
-  await context.shim.attach(context.mover === 'relink' ? { localAddress: row.address } : {});
+  await context.shim.attach(sourceAddress(context));
   context.found.darkSinceMs = undefined;
   return false;
 }

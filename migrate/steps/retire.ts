@@ -1,17 +1,19 @@
 import { type MoveContext, need } from '../context.js';
 import { MoveError } from '../errors.js';
-import { killTree } from '../workload/start.js';
 import { dropOtherSocket } from './freeze.js';
 
 /** The workload is the target's from here on; what is left at the source is killed where it was stopped. */
 export async function retire(context: MoveContext): Promise<void> {
-  const { store, workload, target, move, mover, found } = context;
+  const { store, workload, target, move, mover, tools, found } = context;
   const { moving: _moving, ...rest } = workload;
-  const copy = mover === 'criu' ? need(found.copy, 'the copy') : {};
+  if (mover.carrier === undefined) {
+    store.write({ ...rest, node: target.node });
+    return;
+  }
+  const copy = need(found.copy, 'the copy');
   // Before the workload is given away: whoever starts this agent again looks after its own workloads only.
-  const isGone = mover === 'relink' || (await killTree(workload));
+  const isGone = await mover.carrier.end(tools, workload, workload.isolated);
   store.write({ ...rest, ...copy, node: target.node });
-  if (mover === 'relink') return;
   dropOtherSocket(store.controlSocket(workload.name));
   store.removeImage(workload.name, move);
   if (isGone) return;

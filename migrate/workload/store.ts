@@ -15,7 +15,7 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { loadYaml } from '../../shim/program/config.js';
-import { type MoveRecord, moveRecord } from '../record.js';
+import { carrierNames, type MoveRecord, moveRecord } from '../record.js';
 import { isAlive, processState, readOrNothing } from './process.js';
 
 const stored = z.object({
@@ -26,6 +26,8 @@ const stored = z.object({
   pid: z.number(),
   startTicks: z.string(),
   isolated: z.boolean(),
+  /** What its processes were started for. */
+  mover: z.enum(carrierNames).default('criu'),
   command: z.array(z.string()),
   startedAt: z.string(),
   labels: z.record(z.string(), z.string()).optional(),

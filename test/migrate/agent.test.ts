@@ -53,7 +53,7 @@ async function installation(t: Test) {
       security,
       securitySettings,
       store,
-      criu: '/nonexistent/criu',
+      tools: { criu: '/nonexistent/criu' },
       log,
       busy: new Set(),
       moves: new Map(),
@@ -224,7 +224,7 @@ t.test('preflight finds everything at once, and changes nothing', async (t) => {
 
 t.test('a target that does not see the shared directory, or other processes, is found', async (t) => {
   const { pid } = await run(t, 'orders-7', ['sleep', '60']);
-  const request = { workload: 'orders-7', ports: [], files: ['/', '/nonexistent/x'] };
+  const request = { workload: 'orders-7', mover: 'relink' as const, ports: [], files: ['/', '/nonexistent/x'] };
   const startTicks = processState(pid)?.startTicks ?? '';
   const seen = await ask('node-b', 'inspect', { ...request, process: { pid, startTicks } });
   t.match(seen, { sharesState: true, files: [{ kind: 'directory' }, { kind: 'missing' }] });

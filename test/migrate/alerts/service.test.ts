@@ -39,7 +39,7 @@ function nodeOf(t: Test): Node {
       insecurePlaintext: true,
     },
     store: new Store(t.testdir()),
-    criu: '/nonexistent',
+    tools: { criu: '/nonexistent' },
     log: pino({ level: 'silent' }),
     busy: new Set(),
     moves: new Map(),

@@ -1,20 +1,7 @@
 import t from 'tap';
-import { checkCriu, lastErrors } from '../../../migrate/movers/criu.js';
-
-// Lines of CRIU 4.2 logs.
-const log = `(00.042304) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted
-(00.048851) Error (criu/cr-dump.c:1528): A session leader of 13945(1) is outside of its pid namespace
-(00.049194) 	Unseizing 13946 into 1
-(00.049454) Error (criu/cr-dump.c:1975): Dumping FAILED.
-`;
-
-t.test('the reason is taken from the log, not the line that says that it failed', async (t) => {
-  t.equal(lastErrors(log), 'A session leader of 13945(1) is outside of its pid namespace');
-  t.equal(lastErrors(log.split('\n').at(-2) ?? ''), 'Dumping FAILED.');
-  t.equal(lastErrors('no errors here'), '');
-});
+import { checkCriu } from '../../../migrate/movers/criu.js';
 
 t.test('a CRIU that cannot be run is missing, with the reason', async (t) => {
-  const state = await checkCriu('/nonexistent/criu');
+  const state = await checkCriu({ criu: '/nonexistent/criu' });
   t.match(state, { missing: process.getuid?.() === 0 ? /ENOENT/ : /needs root/ });
 });

@@ -4,7 +4,7 @@ import type { Finding } from '../../../migrate/preflight/finding.js';
 /** Two hosts and a tree between which everything fits; tests change what they are about. */
 export const host: HostFacts = {
   version: '1.0.0',
-  criu: { version: '4.2' },
+  carrier: { version: '4.2' },
   architecture: 'x64',
   processor: ['avx', 'avx2', 'sse2'],
   kernel: '6.8.0-45-generic',

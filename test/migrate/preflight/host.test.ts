@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import t from 'tap';
+import { checkCriu } from '../../../migrate/movers/criu.js';
 import { availableBytes, hostFacts, processorFeatures } from '../../../migrate/preflight/host.js';
 
 t.test('features that programs use are taken, what only the kernel cares for is not', async (t) => {
@@ -15,9 +16,9 @@ t.test('available memory is in kB; a kernel that does not say has no limit', asy
 });
 
 t.test('this host has something of everything', async (t) => {
-  const facts = await hostFacts('/nonexistent/criu', tmpdir());
+  const facts = await hostFacts(checkCriu({ criu: '/nonexistent/criu' }), tmpdir());
   t.ok(facts.processor.length > 0);
   for (const number of [facts.memoryFreeBytes, facts.processesFree, facts.imageFreeBytes]) t.ok(number > 0);
   t.equal(facts.architecture, process.arch);
-  t.type(facts.criu.missing, 'string');
+  t.type(facts.carrier?.missing, 'string');
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { ghostBytesMax } from '../../../migrate/limits.js';
 import type { FileFacts, HostFacts, TreeFacts } from '../../../migrate/preflight/facts.js';
-import { judgeCriu, judgeFiles, judgeHosts, judgeTree, judgeVersions } from '../../../migrate/preflight/judge.js';
+import { judgeCarrier, judgeFiles, judgeHosts, judgeTree, judgeVersions } from '../../../migrate/preflight/judge.js';
 import { host, inShort, target, tree } from './facts.js';
 
 const between = (source: Partial<HostFacts>, there: Partial<HostFacts>, workload: Partial<TreeFacts> = {}) =>
@@ -12,7 +12,7 @@ const between = (source: Partial<HostFacts>, there: Partial<HostFacts>, workload
 t.test('hosts that are alike give nothing to say', async (t) => {
   t.same(between({}, {}), []);
   t.same(judgeTree(tree), []);
-  t.same(judgeCriu(host, 'target', 'node-b'), []);
+  t.same(judgeCarrier(host, 'target', 'node-b'), []);
 });
 
 t.test('another architecture blocks, and then nobody asks for features of the processor', async (t) => {
@@ -50,7 +50,7 @@ t.test('ports in use at the target and a CRIU that is missing block', async (t) 
   t.match(judgeHosts(host, taken, 'node-b', tree), [
     { code: 'port-taken', severity: 'blocks', found: /127\.0\.0\.1:1521/ },
   ]);
-  t.match(judgeCriu({ ...host, criu: { missing: 'CRIU needs root' } }, 'source', 'node-a'), [
+  t.match(judgeCarrier({ ...host, carrier: { missing: 'CRIU needs root' } }, 'source', 'node-a'), [
     { code: 'criu-missing', place: 'source', found: 'no CRIU at node-a: CRIU needs root' },
   ]);
 });

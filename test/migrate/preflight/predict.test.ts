@@ -1,4 +1,5 @@
 import t from 'tap';
+import { moverOf } from '../../../migrate/movers/movers.js';
 import { predictBlackout } from '../../../migrate/preflight/predict.js';
 import type { MoveRecord } from '../../../migrate/record.js';
 
@@ -17,17 +18,17 @@ function record(total: number, memoryBytes: number | undefined, changes: Partial
 }
 
 t.test('more memory is a longer blackout, and without experience the upper end is far off', async (t) => {
-  const small = predictBlackout('criu', 10 * mib, []);
-  const large = predictBlackout('criu', 10_000 * mib, []);
+  const small = predictBlackout(moverOf('criu'), 10 * mib, []);
+  const large = predictBlackout(moverOf('criu'), 10_000 * mib, []);
   t.ok(large.expectedMs > 10 * small.expectedMs);
   t.ok(small.upperMs >= 2 * small.expectedMs);
   t.equal(small.moves, 0);
-  t.ok(predictBlackout('relink', 0, []).expectedMs < 100, 'relink moves no memory');
+  t.ok(predictBlackout(moverOf('relink'), 0, []).expectedMs < 100, 'relink moves no memory');
 });
 
 t.test('what is expected is learned from the move in the middle, the upper end from the worst', async (t) => {
   const of = (total: number) => record(total, 100 * mib);
-  const { expectedMs, upperMs, moves } = predictBlackout('criu', 100 * mib, [of(900), of(1_000), of(4_000)]);
+  const { expectedMs, upperMs, moves } = predictBlackout(moverOf('criu'), 100 * mib, [of(900), of(1_000), of(4_000)]);
   t.equal(expectedMs, 1_000);
   t.equal(upperMs, 4_000);
   t.equal(moves, 3);
@@ -39,11 +40,15 @@ t.test('moves of another mover, failed ones and those of unknown memory teach no
     record(9_000, 100 * mib, { outcome: 'put-back' }),
     record(9_000, undefined),
   ];
-  t.equal(predictBlackout('criu', 100 * mib, records).moves, 0);
+  t.equal(predictBlackout(moverOf('criu'), 100 * mib, records).moves, 0);
 });
 
 t.test('what was long ago is forgotten', async (t) => {
   const slow = Array.from({ length: 30 }, () => record(60_000, 100 * mib));
   const fast = Array.from({ length: 20 }, () => record(500, 100 * mib));
-  t.match(predictBlackout('criu', 100 * mib, [...slow, ...fast]), { expectedMs: 500, upperMs: 500, moves: 20 });
+  t.match(predictBlackout(moverOf('criu'), 100 * mib, [...slow, ...fast]), {
+    expectedMs: 500,
+    upperMs: 500,
+    moves: 20,
+  });
 });

@@ -10,6 +10,7 @@ const workload = {
   pid: process.pid,
   startTicks: processState(process.pid)?.startTicks ?? '',
   isolated: false,
+  mover: 'criu' as const,
   command: ['sleep'],
   startedAt: '2026-01-01T00:00:00.000Z',
 };

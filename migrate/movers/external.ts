@@ -1,10 +1,10 @@
-import type { Asker, WorkloadRow } from '../proxy/control/contract.js';
-import { errorCode } from '../shim/program/errors.js';
-import { MoveError } from './errors.js';
-import { awaitPollMs, shimMsMax } from './limits.js';
-import type { Operator } from './operator.js';
-import type { Life } from './proxy.js';
-import { waitUntil } from './workload/process.js';
+import type { Asker, WorkloadRow } from '../../proxy/control/contract.js';
+import { errorCode } from '../../shim/program/errors.js';
+import { MoveError } from '../errors.js';
+import { awaitPollMs, shimMsMax } from '../limits.js';
+import type { Operator } from '../operator.js';
+import type { Life } from '../proxy.js';
+import { waitUntil } from '../workload/process.js';
 
 /**
  * Moves that somebody else makes: a hypervisor, a container engine, a person. The workload is parked (its link closed, its
