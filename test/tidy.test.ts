@@ -28,6 +28,18 @@ const mayImport: readonly (readonly [folder: string, allowed: readonly string[]]
     ['proxy/', 'shim/link/index.js', 'shim/link/socket.js', 'shim/control/', 'shim/program/', 'shim/config.js'],
   ],
   ['migrate/doctor/', ['migrate/', 'shim/program/', 'proxy/tns/', 'proxy/ttc/']],
+  // What comes up by itself for a rehearsal is what demo and tests have.
+  [
+    'migrate/rehearse/',
+    [
+      'migrate/',
+      'shim/program/',
+      'shim/control/',
+      'proxy/control/contract.js',
+      'fixtures/lab/',
+      'fixtures/apps/rows.js',
+    ],
+  ],
   ['migrate/', ['shim/control/', 'shim/program/', 'proxy/control/contract.js']],
   ['fixtures/oracle/', ['proxy/tns/', 'proxy/ttc/', 'shim/program/']],
   ['fixtures/lab/', ['fixtures/', 'shim/program/']],

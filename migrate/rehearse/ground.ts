@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import oracledb from 'oracledb';
+import { freePort } from '../../fixtures/lab/ports.js';
+import { account, node, openWorld, type World } from '../../fixtures/lab/world.js';
+import { parseAddress } from '../../shim/program/address.js';
+import { errorText } from '../../shim/program/errors.js';
+import { Operator } from '../operator.js';
+import { RehearseError } from './errors.js';
+import type { Launch } from './load.js';
+
+/** Where transactions go, and as whom. */
+export interface Database {
+  /** HOST:PORT. */
+  readonly address: string;
+  readonly service: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+/** A whole installation of its own, on this machine and without root: two nodes, agents, a proxy; and a database, if none is named. */
+export class Ground {
+  readonly world: World;
+  readonly operator: Operator;
+  readonly database: Database;
+
+  private constructor(world: World, database: Database) {
+    this.world = world;
+    this.database = database;
+    const [, cluster = '', , secretFile] = world.files;
+    const certificates = { tlsCert: undefined, tlsKey: undefined, tlsCa: undefined };
+    this.operator = new Operator({ cluster, secretFile, insecurePlaintext: false, ...certificates });
+    // For applications, in their environment: everybody may read command lines.
+    process.env[passwordVariable] = database.password;
+  }
+
+  /** @param database a database of one's own; left out, `holdfast-oracle` is started */
+  static async open(
+    database: Database | undefined,
+    proxyOptions: readonly string[],
+    proxyFlags: readonly string[] = [],
+  ): Promise<Ground> {
+    const own = database === undefined ? {} : { database: database.address };
+    const world = await openWorld({ mover: 'relink', proxyOptions, proxyFlags, ...own });
+    return new Ground(world, database ?? { address: world.databaseAddress, ...account });
+  }
+
+  /** A connection that no fault can reach. @throws {RehearseError} database-unusable */
+  async connect(): Promise<oracledb.Connection> {
+    const { address, service, user, password } = this.database;
+    try {
+      return await oracledb.getConnection({ user, password, connectString: `${address}/${service}` });
+    } catch (cause) {
+      throw new RehearseError('database-unusable', `no connection to ${address}/${service}: ${errorText(cause)}`, {
+        cause,
+      });
+    }
+  }
+
+  /** Applications as workloads at node-a, each with its shim. */
+  readonly launchWorkload: Launch = async (name, plan) => {
+    const listen = `127.0.0.1:${await freePort('127.0.0.1')}`;
+    const { file, args } = this.#command(listen, JSON.stringify(plan));
+    const host = parseAddress(listen);
+    if (host === undefined) throw new Error(`${listen} is no address`);
+    const env = { HOME: '/', PATH: process.env.PATH ?? '', [passwordVariable]: this.database.password };
+    const request = { name, command: [file, ...args], cwd: process.cwd(), env, listen: host };
+    await this.operator.ask('node-a', 'run', request, { timeoutMs: 0 });
+    return join(this.world.directory, 'state/workloads', name, 'app.log');
+  };
+
+  /** Applications that connect to `address`, with nothing of Holdfast in between. */
+  launchAt(address: string): Launch {
+    return async (name, plan) => {
+      this.world.start(name, 'center', this.#command(address, JSON.stringify(plan)));
+      return join(this.world.directory, `${name}.log`);
+    };
+  }
+
+  close(): Promise<void> {
+    return this.world.close();
+  }
+
+  #command(address: string, plan: string): ReturnType<typeof node> {
+    const { service, user } = this.database;
+    return node(application, `${address}/${service}`, user, plan);
+  }
+}
+
+const passwordVariable = 'REHEARSE_PASSWORD';
+const application = new URL('./application.js', import.meta.url).pathname;
