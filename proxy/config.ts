@@ -1,7 +1,7 @@
 import { linkOptions } from '../shim/config.js';
 import { option, optional, required } from '../shim/program/config.js';
 import { securityOptions } from '../shim/program/security.js';
-import { address, choice, count, duration, list, parsed, path, size, text } from '../shim/program/values.js';
+import { address, choice, count, duration, flag, list, parsed, path, size, text } from '../shim/program/values.js';
 import { addressesMax } from './backend/limits.js';
 import { parseTarget } from './backend/target.js';
 import { holdRules } from './policy/options.js';
@@ -53,6 +53,11 @@ export const proxyOptions = {
     choice('continue', 'refuse'),
     'continue',
     'when it cannot be written: go on, or let no new application begin; running ones always go on',
+  ),
+  'allow-faults': option(
+    flag(),
+    'false',
+    'faults may be injected (holdfast inject), for tests; never where people rely on the sessions',
   ),
   'workloads-max': option(count(1, 100_000), '4096', 'most applications served at one time'),
   'instances-per-workload': option(count(1, 100_000), '1024', 'most shims, started or held, under one workload name'),

@@ -24,6 +24,7 @@ import type { proxyOptions } from './config.js';
 import { ProcessView } from './control/process-view.js';
 import { serveProxyControl } from './control/server.js';
 import { drain } from './drain.js';
+import { Faults } from './inject/faults.js';
 import { JournalError } from './journal/errors.js';
 import { Journal, lastEntries, readJournal } from './journal/journal.js';
 import { KeeperChannel } from './keeper/channel.js';
@@ -108,7 +109,7 @@ await runProgram({
       settings.controlSocket === undefined
         ? { address, security, handle: sockets.get(controlId) }
         : { path: settings.controlSocket };
-    const control = await serveProxyControl({ registry, now, log, view, keeper, journal }, where);
+    const control = await serveProxyControl({ registry, now, log, view, keeper, journal, faults: parts.faults }, where);
     if (settings.controlSocket === undefined) keeper.keep(controlId, control.server);
     onStop('control', () => control.close());
     letGo = async () => {
@@ -152,6 +153,11 @@ async function prepare({ settings, log, onStop }: Context) {
   };
   const audit = await openAudit(settings, log);
   onStop('audit log', () => audit.close());
+  const faults = settings.allowFaults ? new Faults({ audit, clock: systemClock }) : undefined;
+  if (faults !== undefined) {
+    log.warn({ code: 'faults-allowed' }, 'faults may be injected here: --allow-faults');
+    onStop('faults', async () => faults.stop());
+  }
   const registry = (protection: Protection): Registry =>
     new Registry({
       limits,
@@ -180,7 +186,7 @@ async function prepare({ settings, log, onStop }: Context) {
       return BackendSession.takeUp(record, socket, { ...own, resendFrom });
     },
   };
-  return { security, audit, now, registry, takeover, links: { limits, linkLimits: linkLimits(settings) } };
+  return { security, audit, faults, now, registry, takeover, links: { limits, linkLimits: linkLimits(settings) } };
 }
 
 type TakeUp = Parameters<typeof takeOver>[2]['takeUp'];

@@ -32,6 +32,9 @@ export interface AuditEntry {
   /** All of them, where the list was cut off. */
   readonly sessionsTotal?: number;
   readonly move?: AuditMove;
+  /** Name of a fault, and what it did. */
+  readonly fault?: string;
+  readonly act?: AuditFault;
   /** Lines that could not be written before this one. */
   readonly lostLines?: number;
 }
@@ -64,6 +67,10 @@ export type AuditEvent =
   | 'lost'
   /** An agent has moved the workload, or tried to. */
   | 'move'
+  /** With `--allow-faults`: a rule was asked for, has acted, and has ended. */
+  | 'fault-added'
+  | 'fault'
+  | 'fault-removed'
   /** The audit log itself: lines are missing before this one. */
   | 'gap';
 
@@ -96,6 +103,23 @@ export interface AuditMove {
   readonly blackoutMs: number;
   /** Why it was not made. */
   readonly code?: string | undefined;
+}
+
+/** What an injected fault did, and to which session. */
+export interface AuditFault {
+  readonly seq: number;
+  readonly action: string;
+  readonly call?: string | undefined;
+  readonly point?: string | undefined;
+  readonly session?: number | undefined;
+  readonly match?: number | undefined;
+  readonly stream?: number | undefined;
+  readonly user?: string | undefined;
+  readonly service?: string | undefined;
+  readonly sid?: number | undefined;
+  readonly serial?: number | undefined;
+  readonly transaction?: 'none' | 'open' | 'unknown' | undefined;
+  readonly ora?: number | undefined;
 }
 
 /** Where entries go. */

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { defineContract } from '../../shim/control/rpc.js';
+import { faultAct, faultRow, faultRules } from '../inject/contract.js';
+import { faultsMax, watchMsMax } from '../inject/limits.js';
 import { actorCharactersMax, extendMsMax, reasonCharactersMax } from '../limits.js';
 import { activities, endings } from '../policy/rules.js';
 
@@ -195,6 +197,25 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
   releaseHold: {
     request: wanted.extend({ why: z.string().max(reasonCharactersMax) }),
     reply: z.object({ workloads: z.number(), sessions: z.number() }),
+  },
+  /**
+   * Faults (inject/contract.ts); all four are refused with `faults-not-allowed` by a proxy without `--allow-faults`. `run` is another
+   * one when the worker was replaced: its rules are gone, and acts are counted from 1 again. Adding a rule again renews its lease.
+   */
+  injectAdd: {
+    request: z.object({ rules: faultRules.max(faultsMax), by }),
+    reply: z.object({ run: z.string(), added: z.array(z.string()), rules: z.array(faultRow) }),
+  },
+  injectList: { request: empty, reply: z.object({ run: z.string(), rules: z.array(faultRow) }) },
+  /** Those that are there; without ids all of them. */
+  injectRemove: {
+    request: z.object({ ids: z.array(z.string()).optional(), by }),
+    reply: z.object({ run: z.string(), removed: z.array(z.string()) }),
+  },
+  /** Acts behind number `after`. With none it waits for the next one, for `waitMs`. `missed`: older ones that nobody remembers. */
+  injectWatch: {
+    request: z.object({ after: z.int().min(0), waitMs: z.int().min(0).max(watchMsMax) }),
+    reply: z.object({ run: z.string(), acts: z.array(faultAct), missed: z.number() }),
   },
 });
 

@@ -6,6 +6,8 @@ import { programVersion } from '../../shim/program/version.js';
 import type { AuditActor } from '../audit/entry.js';
 import { formatDatabase } from '../backend/address.js';
 import type { HoldState } from '../hold.js';
+import { FaultError } from '../inject/errors.js';
+import type { Faults } from '../inject/faults.js';
 import type { Journal } from '../journal/journal.js';
 import type { Registry } from '../registry.js';
 import { isOver, type Workload, type WorkloadSession } from '../workload.js';
@@ -27,6 +29,8 @@ export interface ProxyControlParts {
   /** Undefined: nothing is put down. */
   readonly journal?: Pick<Journal, 'directory' | 'bytes' | 'broken'> | undefined;
   readonly keeper: { askForUpgrade(): void };
+  /** Undefined: none are allowed. */
+  readonly faults?: Faults | undefined;
 }
 
 /**
@@ -71,6 +75,19 @@ export function serveProxyControl(parts: ProxyControlParts, listen: ControlListe
         decided(registry.pinHold(wanted, 'unpin', actor(by, caller))),
       releaseHold: async ({ by, why, ...wanted }, _emit, caller) =>
         registry.releaseHold(wanted, why, actor(by, caller)),
+      injectAdd: async ({ rules, by }, _emit, caller) => {
+        const faults = allowed(parts);
+        return { run: faults.run, ...faults.add(rules, actor(by, caller)), rules: faults.rows() };
+      },
+      injectList: async () => {
+        const faults = allowed(parts);
+        return { run: faults.run, rules: faults.rows() };
+      },
+      injectRemove: async ({ ids, by }, _emit, caller) => {
+        const faults = allowed(parts);
+        return { run: faults.run, ...faults.remove(ids, actor(by, caller)) };
+      },
+      injectWatch: async ({ after, waitMs }) => allowed(parts).watch(after, waitMs),
     },
     listen,
     log === undefined ? {} : { log },
@@ -89,6 +106,12 @@ function statusRow({ registry, view, journal }: ProxyControlParts): StatusRow {
       journal: { directory: journal.directory, bytes: journal.bytes, ...(broken === undefined ? {} : { broken }) },
     }),
   };
+}
+
+/** @throws {FaultError} faults-not-allowed */
+function allowed({ faults }: ProxyControlParts): Faults {
+  if (faults !== undefined) return faults;
+  throw new FaultError('faults-not-allowed', 'this proxy injects no faults: it was started without --allow-faults');
 }
 
 /** What the command told of itself, and what its connection proved. */
