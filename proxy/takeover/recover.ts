@@ -71,6 +71,10 @@ export function place(session: RecoveredSession, isKept: boolean, counters: Sock
     const { consumed = 0, driverEnded = false } = closed ?? {};
     return { kind: 'closed', rest: { ...stream, consumed, peerEnded: driverEnded } };
   }
+  if ((stream.ended ?? 'closed') !== 'closed') {
+    // Both directions are over, and the worker died before it had closed the connection. What it has read is still wanted.
+    return { kind: 'closed', rest: { ...stream, consumed: record.positions.received, peerEnded: record.driverEnded } };
+  }
   if (!isKept) return lost('takeover-not-kept', 'its connection to the database was not kept');
   if (counters === undefined && record.driverEnded && stream.ended === 'closed') {
     // Both ends had closed in order: the kernel has no such connection any more, and needs none.

@@ -247,6 +247,17 @@ t.test('a journal that contradicts the kernel ends the session', async (t) => {
   }
 });
 
+t.test('an end that was told and was not in order is the last thing, whatever became of the connection', async (t) => {
+  const session = running();
+  const broken = { ...session, stream: { ...session.stream, ended: 'lost' as const } };
+  for (const kernel of [undefined, counters(120, 50)]) {
+    for (const isKept of [true, false]) {
+      const placement = place(broken, isKept, kernel);
+      t.match(placement, { kind: 'closed', rest: { ended: 'lost', consumed: 120, bytes: broken.stream.bytes } });
+    }
+  }
+});
+
 t.test('a connection that was not kept, or is gone, ends the session', async (t) => {
   t.match(place(running(), false, undefined), { kind: 'lost', error: { code: 'takeover-not-kept' } });
   t.match(place(running(), true, undefined), { kind: 'lost', error: { code: 'takeover-connection-lost' } });
