@@ -188,9 +188,9 @@ export class Auditor {
     if (!isFounded[verdict]) throw new Violation('refused-wrongly', `${presented.instance}: ${verdict}`);
   }
 
-  /** The sessions of this instance are over at the proxy. */
+  /** The sessions of this instance are over at the proxy: again, where a worker had begun anew and died before it said so. */
   ended(instance: string, how: Verdict): void {
-    this.#ledger(instance).over ??= how;
+    this.#ledger(instance).over = how;
   }
   /** The proxy has lost its memory. */
   endAll(how: Verdict): void {
