@@ -92,6 +92,14 @@ export class ProxyView {
     return this.#call('releaseHold', request);
   }
 
+  /** Rules of faults; a worker that was replaced knows them no more. @throws {ControlError} faults-not-allowed, too-many-faults */
+  injectAdd(request: RequestOf<Verbs['injectAdd']>): Promise<ReplyOf<Verbs['injectAdd']>> {
+    return this.#call('injectAdd', request);
+  }
+  injectRemove(request: RequestOf<Verbs['injectRemove']>): Promise<ReplyOf<Verbs['injectRemove']>> {
+    return this.#call('injectRemove', request);
+  }
+
   async #call<Name extends keyof Verbs>(verb: Name, request: RequestOf<Verbs[Name]>): Promise<ReplyOf<Verbs[Name]>> {
     try {
       return await this.#callAgain(verb, request);

@@ -6,6 +6,7 @@ import { parseAddress } from '../../shim/program/address.js';
 import { errorText } from '../../shim/program/errors.js';
 import { Operator } from '../operator.js';
 import { RehearseError } from './errors.js';
+import type { Injects } from './injector.js';
 import type { Launch } from './load.js';
 
 /** Where transactions go, and as whom. */
@@ -22,6 +23,8 @@ export class Ground {
   readonly world: World;
   readonly operator: Operator;
   readonly database: Database;
+  /** Makes faults of transport, where there is one. */
+  readonly relay: Injects | undefined = undefined;
 
   private constructor(world: World, database: Database) {
     this.world = world;
@@ -74,6 +77,12 @@ export class Ground {
       this.world.start(name, 'center', this.#command(address, JSON.stringify(plan)));
       return join(this.world.directory, `${name}.log`);
     };
+  }
+
+  /** Ends what is left of a workload. */
+  async stop(name: string): Promise<void> {
+    const { node: at } = await this.operator.find(name);
+    await this.operator.ask(at, 'stop', { name }, { timeoutMs: 0 });
   }
 
   close(): Promise<void> {

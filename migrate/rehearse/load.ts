@@ -63,6 +63,16 @@ export class Load {
     return this.#files.flatMap(({ events }) => events);
   }
 
+  eventsByName(): ReadonlyMap<string, readonly ApplicationEvent[]> {
+    return new Map(this.names.map((name, index) => [name, this.#files[index]?.events ?? []]));
+  }
+
+  /** All have done what they were to do. */
+  get isDone(): boolean {
+    this.events();
+    return this.#files.every(({ events }) => events.some(({ type }) => type === 'done'));
+  }
+
   operations(): readonly Operation[] {
     return operationsIn(this.events());
   }

@@ -1,0 +1,185 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Program } from '../../fixtures/lab/program.js';
+import type { NodeName } from '../../fixtures/lab/world.js';
+import { errorCode, errorText } from '../../shim/program/errors.js';
+import { whoAsks } from '../operator.js';
+import type { MoveRecord } from '../record.js';
+import type { Deed } from '../scenario/schema.js';
+import { descendants, readOrNothing, signal } from '../workload/process.js';
+import type { Ground } from './ground.js';
+import { machineMs } from './plan.js';
+
+/** A deed that was done, for timelines and counts. */
+export interface Done {
+  /** One kind of fault. */
+  readonly kind: string;
+  readonly beganMs: number;
+  readonly endedMs: number;
+  /** In which the application got no answer, as the record of a move says. */
+  readonly blackoutMs: number;
+  /** Name of the application, where it is about one. */
+  readonly application: string | undefined;
+  /** It has had an effect: a process was hit, a move was made or refused as it must. */
+  readonly acted: boolean;
+  readonly detail: string;
+}
+
+const workerMsMax = 60_000;
+const pollMs = 20;
+
+/** Does what a scenario says to processes and moves. */
+export class Deeds {
+  readonly #ground: Ground;
+  readonly #applications: readonly string[];
+  readonly done: Done[] = [];
+
+  constructor(ground: Ground, applications: readonly string[]) {
+    this.#ground = ground;
+    this.#applications = applications;
+  }
+
+  /** Resolves when it is over, with the time for which something is frozen. */
+  async perform(deed: Deed): Promise<Done> {
+    const beganMs = machineMs();
+    const application = 'application' in deed ? this.#name(deed.application) : undefined;
+    const { acted, detail, blackoutMs = 0, kind = kindOf(deed) } = await this.#perform(deed);
+    const done = { kind, beganMs, endedMs: machineMs(), blackoutMs, application, acted, detail };
+    this.done.push(done);
+    return done;
+  }
+
+  async #perform(deed: Deed): Promise<Effect> {
+    switch (deed.kind) {
+      case 'move':
+        return effectOf(await this.#move(this.#name(deed.application)));
+      case 'two-moves':
+        return this.#twoMoves(this.#name(deed.application));
+      case 'detach':
+        return this.#detach(this.#name(deed.application), () => setTimeout(deed.forMs));
+      case 'release':
+        return this.#detach(this.#name(deed.application), () => this.#release(this.#name(deed.application)));
+      case 'upgrade':
+        return this.#upgrade();
+      case 'kill':
+        return deed.what === 'agent' ? this.#killAgent() : this.#kill(deed);
+      case 'freeze':
+        return this.#freeze(deed);
+    }
+  }
+
+  #name(application: number): string {
+    const name = this.#applications[application - 1];
+    if (name === undefined) throw new Error(`there is no application ${application}`);
+    return name;
+  }
+
+  async #move(name: string): Promise<MoveRecord> {
+    const { operator } = this.#ground;
+    const { node } = await operator.find(name);
+    const to = node === 'node-a' ? 'node-b' : 'node-a';
+    return operator.ask(node, 'move', { name, to, mover: 'relink', by: whoAsks() }, { timeoutMs: 0 });
+  }
+
+  /** One of them is made. The other is refused, or is told that the workload is elsewhere by now. */
+  async #twoMoves(name: string): Promise<Effect> {
+    const both = await Promise.allSettled([this.#move(name), this.#move(name)]);
+    const made = both.filter((each) => each.status === 'fulfilled' && each.value.outcome === 'moved').length;
+    const refused = both.flatMap((each) => (each.status === 'rejected' ? [errorCode(each.reason) ?? 'unknown'] : []));
+    return { acted: made + refused.length === 2 && made > 0, detail: `${made} made, refused: ${refused.join(', ')}` };
+  }
+
+  async #detach(name: string, meanwhile: () => Promise<unknown>): Promise<Effect> {
+    const { operator } = this.#ground;
+    const { node } = await operator.find(name);
+    await operator.ask(node, 'detach', { name });
+    const beganMs = machineMs();
+    try {
+      await meanwhile();
+    } finally {
+      // A refusal is a verdict, and what the scenario may be about.
+      await operator.ask(node, 'attach', { name }).catch((error: unknown) => error);
+    }
+    return { acted: true, detail: 'detached', blackoutMs: machineMs() - beganMs };
+  }
+
+  #release(workload: string): Promise<unknown> {
+    return this.#ground.operator.proxy.releaseHold({ workload, why: 'a scenario', by: whoAsks() });
+  }
+
+  async #upgrade(): Promise<Effect> {
+    const { proxy } = this.#ground.world;
+    const before = proxy.workerPid;
+    await this.#ground.operator.proxy.upgrade();
+    const worker = await this.#nextWorker(before);
+    return { acted: worker !== before, detail: `worker ${before} has let go, ${worker} goes on` };
+  }
+
+  async #nextWorker(before: number): Promise<number> {
+    const { proxy } = this.#ground.world;
+    const deadlineMs = performance.now() + workerMsMax;
+    for (;;) {
+      const status = await this.#ground.operator.proxy.status().catch(() => undefined);
+      if (status !== undefined && status.workerPid !== before) return status.workerPid;
+      if (performance.now() > deadlineMs) throw new Error(`no other worker within ${workerMsMax} ms`);
+      if (proxy.child.exitCode !== null) throw new Error('the proxy has ended');
+      await setTimeout(pollMs);
+    }
+  }
+
+  async #kill(deed: Extract<Deed, { kind: 'kill' }>): Promise<Effect> {
+    const pids = this.#pids(deed.what, deed.application);
+    signal(pids, 'SIGKILL');
+    if (deed.what === 'proxy-worker') await this.#nextWorker(pids[0] ?? 0);
+    return { acted: pids.length > 0, detail: `SIGKILL to ${pids.join(', ')}` };
+  }
+
+  async #killAgent(): Promise<Effect> {
+    const node: NodeName = 'node-a';
+    const agent: Program = this.#ground.world.agent(node);
+    agent.child.kill('SIGKILL');
+    await agent.ended;
+    await this.#ground.world.restartAgent(node);
+    return { acted: true, detail: `the agent of ${node} was killed, and started again` };
+  }
+
+  async #freeze(deed: Extract<Deed, { kind: 'freeze' }>): Promise<Effect> {
+    const { proxy } = this.#ground.world;
+    const pids = this.#pids(deed.what, deed.application);
+    if (deed.what === 'proxy') proxy.freeze();
+    else signal(pids, 'SIGSTOP');
+    try {
+      await setTimeout(deed.forMs);
+    } finally {
+      if (deed.what === 'proxy') proxy.thaw();
+      else signal(pids, 'SIGCONT');
+    }
+    return { acted: pids.length > 0, detail: `${deed.what} stood still for ${deed.forMs} ms` };
+  }
+
+  #pids(what: 'proxy' | 'proxy-worker' | 'shim' | 'application' | 'agent', application: number): readonly number[] {
+    const { world } = this.#ground;
+    if (what === 'proxy' || what === 'proxy-worker') return [world.proxy.workerPid];
+    if (what === 'agent') return [world.agent('node-a').child.pid ?? 0];
+    const directory = `${world.directory}/state/workloads/${this.#name(application)}`;
+    const init = Number(readOrNothing(`${directory}/pid`));
+    const isShim = (pid: number) => (readOrNothing(`/proc/${pid}/cmdline`) ?? '').includes('/shim/main.js');
+    return descendants(init).filter((pid) => isShim(pid) === (what === 'shim'));
+  }
+}
+
+interface Effect {
+  readonly acted: boolean;
+  readonly detail: string;
+  readonly blackoutMs?: number;
+  readonly kind?: string;
+}
+
+function kindOf(deed: Deed): string {
+  return 'what' in deed ? `${deed.kind} ${deed.what}` : deed.kind;
+}
+
+/** A move that was put back has done something too, and nothing may be lost by it. */
+function effectOf({ outcome, blackoutMs, error }: MoveRecord): Effect {
+  const why = error === undefined ? '' : `: ${errorText(error.message)}`;
+  return { acted: outcome === 'moved', detail: `${outcome}${why}`, blackoutMs: blackoutMs.total };
+}

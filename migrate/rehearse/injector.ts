@@ -1,0 +1,78 @@
+import type { Asker } from '../../proxy/control/contract.js';
+import type { FaultRule } from '../../proxy/inject/contract.js';
+import { whoAsks } from '../operator.js';
+import type { ProxyView } from '../proxy.js';
+
+/** Who makes faults: the proxy those by meaning, a relay those of transport. */
+export interface Injects {
+  add(rules: readonly FaultRule[], by: Asker): Promise<unknown>;
+  remove(ids: readonly string[], by: Asker): Promise<unknown>;
+}
+
+/** Leases are renewed several times before they are over. */
+const renewMsMax = 5_000;
+
+/** Keeps rules alive until they are removed. When this process dies they end by themselves. */
+export class Injector {
+  readonly #proxy: Injects;
+  readonly #relay: Injects | undefined;
+  readonly #rules = new Map<string, FaultRule>();
+  readonly #renewal: NodeJS.Timeout;
+  #failure: unknown;
+
+  constructor(proxy: Injects, relay: Injects | undefined) {
+    this.#proxy = proxy;
+    this.#relay = relay;
+    this.#renewal = setInterval(() => {
+      this.add([...this.#rules.values()]).catch((error: unknown) => {
+        this.#failure = error;
+      });
+    }, renewMsMax);
+  }
+
+  /** A lease that could not be renewed; the proxy may be between two workers, so it counts only when it stays so. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** @throws {ControlError} faults-not-allowed, and what else a proxy or relay answers */
+  async add(rules: readonly FaultRule[]): Promise<void> {
+    for (const rule of rules) this.#rules.set(rule.id, rule);
+    for (const [target, own] of this.#byTarget(rules)) await target.add(own, whoAsks());
+    this.#failure = undefined;
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    const rules = ids.flatMap((id) => this.#rules.get(id) ?? []);
+    for (const id of ids) this.#rules.delete(id);
+    for (const [target, own] of this.#byTarget(rules)) {
+      await target.remove(
+        own.map(({ id }) => id),
+        whoAsks(),
+      );
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#renewal);
+    await this.remove([...this.#rules.keys()]);
+  }
+
+  #byTarget(rules: readonly FaultRule[]): readonly (readonly [Injects, readonly FaultRule[]])[] {
+    const targets = new Map<Injects, FaultRule[]>();
+    for (const rule of rules) {
+      const target = rule.kind === 'call' ? this.#proxy : this.#relay;
+      if (target === undefined) throw new Error(`${rule.id} is a fault of transport, and there is no relay`);
+      targets.set(target, [...(targets.get(target) ?? []), rule]);
+    }
+    return [...targets];
+  }
+}
+
+/** The verbs of a proxy that allows faults. */
+export function proxyInjects(proxy: ProxyView): Injects {
+  return {
+    add: (rules, by) => proxy.injectAdd({ rules: [...rules], by }),
+    remove: (ids, by) => proxy.injectRemove({ ids: [...ids], by }),
+  };
+}
