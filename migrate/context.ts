@@ -1,4 +1,5 @@
 import type { SessionRow, WorkloadRow } from '../proxy/control/contract.js';
+import type { SeenByShim } from '../shim/control/contract.js';
 import type { ControlClient } from '../shim/control/rpc-client.js';
 import type { Logger } from '../shim/program/log.js';
 import type { Security } from '../shim/program/security.js';
@@ -71,6 +72,8 @@ export interface MoveContext extends MoveGround {
     bound?: Bound;
     /** When the application began to wait; monotonic clock. */
     darkSinceMs?: number | undefined;
+    /** What the target's shim has seen of the bytes; absent where it could not be asked. */
+    seen?: SeenByShim;
     after?: { readonly row: WorkloadRow | undefined; readonly sessions: readonly SessionRow[] };
   };
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { shimContract } from '../shim/control/contract.js';
 import { defineContract } from '../shim/control/rpc.js';
 import { evacuationEvent, evacuationRecord } from './fleet/evacuation.js';
 import { evacuateRequest, labels, nodeLoad } from './fleet/messages.js';
@@ -134,6 +135,8 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   restore: { ...agents, request: move, reply: processIdentity },
   /** Lets the shim run and bind, then the application. */
   bind: { ...agents, request: move.extend({ shimPid: z.number() }), reply: bound },
+  /** What the shim has seen of its sessions up to the last bind. */
+  fingerprints: { ...agents, request: move, reply: shimContract.verbs.fingerprints.reply },
   /** Takes the shim off the link again, so that it is certain whether it was bound. */
   park: { ...agents, request: move, reply: nothing },
   /** Kills what was restored. */

@@ -25,6 +25,7 @@ export type MoveErrorCode =
   | 'bind-refused'
   | 'bind-failed'
   | 'sessions-differ'
+  | 'bytes-differ'
   | 'retire-failed'
   | 'put-back-failed'
   | 'await-timeout'

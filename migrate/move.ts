@@ -194,7 +194,7 @@ function recordOf(context: MoveContext, entries: readonly JournalEntry[], outcom
     ...(found.blackout === undefined ? {} : { memoryBytes: found.blackout.memoryBytes }),
     epoch: { before: epoch, after: found.after?.row?.epoch ?? found.bound?.epoch ?? epoch },
     replayedBytes: found.bound?.replayedBytes ?? { up: 0, down: 0 },
-    sessions: compareSessions(found.before?.sessions ?? [], found.after?.sessions ?? []),
+    sessions: compareSessions(found.before?.sessions ?? [], found.after?.sessions ?? [], found.seen),
     warnings: [...warnings, ...found.warnings],
     resumes: entries.filter(({ kind }) => kind === 'resume').length,
     ...(outcome.kind === 'moved'

@@ -26,6 +26,11 @@ export const knownSession = z.object({
 });
 export type KnownSession = z.infer<typeof knownSession>;
 
+/** One direction between two positions; absent where the ends do not know the same range. */
+const seenTwice = z
+  .object({ from: z.number(), to: z.number(), shim: z.string(), proxy: z.string(), same: z.boolean() })
+  .optional();
+
 /** What the proxy knew of a session, before and after. */
 const sessionRecord = z.object({
   stream: z.number(),
@@ -37,6 +42,8 @@ const sessionRecord = z.object({
   callsInFlight: z.object({ before: z.number(), after: z.number() }),
   /** Present after the move with the same SID and serial#. */
   same: z.boolean(),
+  /** CRC-32 of what was said up to the bind, since the bind before it: in hexadecimal, as seen at both ends of the link. */
+  hashes: z.object({ up: seenTwice, down: seenTwice }).optional(),
 });
 
 /** What is left of a move. All times are milliseconds. */

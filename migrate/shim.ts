@@ -1,4 +1,4 @@
-import { type Attached, type ShimStatus, shimContract } from '../shim/control/contract.js';
+import { type Attached, type SeenByShim, type ShimStatus, shimContract } from '../shim/control/contract.js';
 import { callControl } from '../shim/control/rpc-client.js';
 import { errorCode } from '../shim/program/errors.js';
 import { MoveError } from './errors.js';
@@ -44,6 +44,15 @@ export class ShimView {
         errorCode(cause) ?? 'the shim did not bind',
         cause,
       );
+    }
+  }
+
+  /** @throws {MoveError} shim-unreachable; also from one that is too old to know */
+  async fingerprints(): Promise<SeenByShim> {
+    try {
+      return await callControl(shimContract, { path: this.#path }, 'fingerprints', {}, { timeoutMs: shimMsMax });
+    } catch (cause) {
+      throw MoveError.from('shim-unreachable', 'the shim', cause);
     }
   }
 }

@@ -20,7 +20,10 @@ export function asText({ record, n, hash }: SealedRecord): string {
   );
   const columns = sessionHeads.map((head, index) => ({ head, cell: (row: readonly string[]) => row[index] }));
   const sessions = record.sessions.length === 0 ? '' : `\n${renderTable(columns, sessionsOf(record), endless)}`;
-  return `${lines.join('\n')}\n\n${phases}${sessions}\nsealed as entry ${n}: ${hash}\n`;
+  const hashes = hashesOf(record);
+  const hashColumns = hashHeads.map((head, index) => ({ head, cell: (row: readonly string[]) => row[index] }));
+  const seen = hashes.length === 0 ? '' : `\n${renderTable(hashColumns, hashes, endless)}`;
+  return `${lines.join('\n')}\n\n${phases}${sessions}${seen}\nsealed as entry ${n}: ${hash}\n`;
 }
 
 /** The same for a ticket or a wiki. */
@@ -31,6 +34,7 @@ export function asMarkdown({ record, n, hash }: SealedRecord): string {
     ...table(['', ''], factsOf(record)),
     ...table(['phase', 'time'], phasesOf(record)),
     ...table(sessionHeads, sessionsOf(record)),
+    ...table(hashHeads, hashesOf(record)),
     `Sealed as entry ${n}: \`${hash}\``,
     '',
   ].join('\n');
@@ -84,4 +88,18 @@ function sessionsOf({ sessions }: MoveRecord): readonly (readonly string[])[] {
     ...[text(stream), text(user), text(sid), text(serial), same ? 'yes' : 'no'],
     ...[transaction.before, transaction.after, text(callsInFlight.before), text(callsInFlight.after)],
   ]);
+}
+
+const hashHeads = ['stream', 'direction', 'from byte', 'to byte', 'hash at the shim', 'at the proxy', 'equal'];
+
+/** What was not seen at both ends over the same range has no line. */
+function hashesOf({ sessions }: MoveRecord): readonly (readonly string[])[] {
+  return sessions.flatMap(({ stream, hashes }) =>
+    (['up', 'down'] as const).flatMap((direction) => {
+      const seen = hashes?.[direction];
+      if (seen === undefined) return [];
+      const { from, to, shim, proxy, same } = seen;
+      return [[String(stream), direction, String(from), String(to), shim, proxy, same ? 'yes' : 'NO']];
+    }),
+  );
 }

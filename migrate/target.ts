@@ -16,7 +16,10 @@ interface MoveNames {
   readonly workload: string;
 }
 
-type TargetVerbs = Pick<AgentVerbs, 'inspect' | 'receive' | 'restore' | 'bind' | 'park' | 'abandon' | 'copy'>;
+type TargetVerbs = Pick<
+  AgentVerbs,
+  'inspect' | 'receive' | 'restore' | 'bind' | 'fingerprints' | 'park' | 'abandon' | 'copy'
+>;
 
 /**
  * What an agent does for the agent of the source. It keeps nothing in memory between these calls but what it is just restoring:
@@ -57,6 +60,7 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
       if (node.store.images !== undefined) node.store.removeImage(request.workload, request.move);
       return bound;
     },
+    fingerprints: ({ workload }) => shimOf(node, workload).fingerprints(),
     park: async ({ workload }) => {
       await shimOf(node, workload).detach();
       return {};

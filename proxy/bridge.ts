@@ -1,4 +1,4 @@
-import type { EndCode, Link, StreamId } from '../shim/link/index.js';
+import type { EndCode, Fingerprints, Link, StreamId } from '../shim/link/index.js';
 import type { BackendError } from './backend/errors.js';
 import type { BackendEvents, BackendSession, SessionView } from './backend/session.js';
 import type { Ledger, SessionLedger } from './ledger.js';
@@ -18,6 +18,8 @@ export interface WorkloadSession {
   readonly stream: StreamId;
   readonly view: SessionView;
   readonly protection: ProtectionState;
+  /** What it was made of up to the last bind. */
+  readonly fingerprints: Fingerprints | undefined;
 }
 
 /** Whether a session outlives the worker, or why it does not. */
@@ -91,6 +93,9 @@ export class Bridge {
     this.#protection = owner.protection.session(this.#save, this.#backend.keepable, takenUp.id);
   }
 
+  get fingerprints(): Fingerprints | undefined {
+    return this.#owner.link.fingerprintsOf(this.stream);
+  }
   get view(): SessionView {
     return this.#backend.describe();
   }

@@ -80,7 +80,7 @@ const core = [
   /^migrate\/fleet\/(balance|stakes|placement|evacuation)\.ts$/,
 ];
 const impure = [
-  /from 'node:(?!crypto'|buffer')/,
+  /from 'node:(?!crypto'|buffer'|zlib')/,
   /from '(pino|net-ipc|oracledb|pg)/,
   /\b(setTimeout|setInterval|setImmediate|queueMicrotask)\(/,
   /\b(Date\.now|new Date|performance\.now|Math\.random|randomBytes|randomUUID)\b/,

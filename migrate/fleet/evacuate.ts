@@ -105,7 +105,7 @@ async function plan(node: Node, request: EvacuateRequest): Promise<EvacuationRec
 }
 
 /** Warnings of a move that ended one way or the other, and yet lost sessions. */
-const lossCodes = new Set(['sessions-differ', 'sessions-lost']);
+const lossCodes = new Set(['sessions-differ', 'bytes-differ', 'sessions-lost']);
 
 type LoadAnswer =
   | { readonly name: string; readonly load: NodeLoad; readonly out?: undefined }

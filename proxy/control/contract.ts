@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { fingerprint } from '../../shim/control/contract.js';
 import { defineContract } from '../../shim/control/rpc.js';
 import { faultAct, faultRow, faultRules } from '../inject/contract.js';
 import { faultsMax, watchMsMax } from '../inject/limits.js';
@@ -86,6 +87,8 @@ const session = z.object({
   reason: z.string(),
   detail: z.string(),
   bytes: z.object({ fromDriver: z.number(), fromDatabase: z.number() }),
+  /** What it was made of up to the last bind, as the proxy has seen it; older proxies do not say it. */
+  fingerprint: fingerprint.optional(),
 });
 
 const status = z.object({

@@ -182,7 +182,7 @@ function holdRow(workload: Workload, hold: HoldState, nowMs: number): HoldRow {
 }
 
 function sessionRow(workload: Workload, session: WorkloadSession, nowMs: number): SessionRow {
-  const { stream, view, protection } = session;
+  const { stream, view, protection, fingerprints } = session;
   const { identity, calls, transaction, movability, bytes, phase, protocol, request, notification } = view.track;
   const { state, address } = placeOf(workload);
   return {
@@ -226,5 +226,6 @@ function sessionRow(workload: Workload, session: WorkloadSession, nowMs: number)
     reason: movability.reason,
     detail: movability.detail,
     bytes,
+    fingerprint: defined({ up: fingerprints?.received, down: fingerprints?.sent }),
   };
 }

@@ -13,6 +13,11 @@ const attached = z.object({
   address: z.string(),
 });
 
+/** What one direction of a session was made of between two positions: CRC-32 of the bytes (shim/link/fingerprint.ts). */
+export const range = z.object({ from: z.number(), to: z.number(), crc: z.number() });
+/** Of both directions: from the driver, and to it. */
+export const fingerprint = z.object({ up: range.optional(), down: range.optional() });
+
 /** What an agent asks of a shim. All verbs are idempotent. */
 export const shimContract = defineContract('holdfast-shim', 1, {
   status: {
@@ -48,7 +53,15 @@ export const shimContract = defineContract('holdfast-shim', 1, {
     }),
     reply: attached,
   },
+  /** What the sessions were made of up to the last bind, as this end of the link has seen it. */
+  fingerprints: {
+    request: empty,
+    reply: z.object({ epoch: z.number(), sessions: z.array(fingerprint.extend({ stream: z.number() })) }),
+  },
 });
 
 export type ShimStatus = z.infer<(typeof shimContract)['verbs']['status']['reply']>;
 export type Attached = z.infer<typeof attached>;
+export type Range = z.infer<typeof range>;
+export type Fingerprint = z.infer<typeof fingerprint>;
+export type SeenByShim = z.infer<(typeof shimContract)['verbs']['fingerprints']['reply']>;

@@ -49,6 +49,14 @@ export function serveShimControl({
         await dialer.detach();
         return { streams: dialer.link.streamCount, elapsedMs: performance.now() - startedMs };
       },
+      fingerprints: async () => ({
+        epoch: dialer.epoch,
+        sessions: [...dialer.link.fingerprints()].map(([stream, { sent, received }]) => ({
+          stream,
+          ...(sent === undefined ? {} : { up: sent }),
+          ...(received === undefined ? {} : { down: received }),
+        })),
+      }),
       attach: ({ proxy, localAddress }) => dialer.attach({ ...proxy, localAddress }),
     },
     { path },

@@ -1,6 +1,7 @@
 /** The face of the link: others import this file and socket.ts only. */
 export type { Cancel, Clock } from './clock.js';
 export { brokenBy, type EndCode, LinkError, type LinkErrorCode } from './errors.js';
+export type { Fingerprints, Range } from './fingerprint.js';
 export {
   type ControlType,
   type Epoch,

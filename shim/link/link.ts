@@ -1,5 +1,6 @@
 import { writeFin, writeHeader } from './encode.js';
 import { type EndCode, LinkError } from './errors.js';
+import type { Fingerprints } from './fingerprint.js';
 import { frameTypes, headerBytes, type Position, type StreamId } from './frame.js';
 import type { LinkLimits } from './limits.js';
 import { LinkStream, type StreamImage, type StreamRest, type StreamState } from './stream.js';
@@ -222,6 +223,16 @@ export class Link {
     }
   }
 
+  /** What each stream was made of up to the last time that a link was made. */
+  fingerprints(): ReadonlyMap<StreamId, Fingerprints> {
+    return new Map([...this.#streams].map(([id, stream]) => [id, stream.fingerprints]));
+  }
+
+  /** The same of one. */
+  fingerprintsOf(id: StreamId): Fingerprints | undefined {
+    return this.#streams.get(id)?.fingerprints;
+  }
+
   /** Where every stream stands. */
   snapshot(): StreamState[] {
     return [...this.#streams.values()].map((stream) => stream.state());
@@ -323,6 +334,7 @@ export class Link {
       this.#violated(stream, 'window-exceeded');
     } else {
       stream.received += bytes.length;
+      stream.in.add(bytes);
       this.#receivedTotal += bytes.length;
       this.#events.deliver(id, bytes);
     }

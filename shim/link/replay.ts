@@ -1,4 +1,5 @@
 import { blocks, keepBytesMax } from './blocks.js';
+import { Fingerprint } from './fingerprint.js';
 import type { Position } from './frame.js';
 
 /** Each block of a stream is so many times as large as the one before, up to the largest. */
@@ -27,6 +28,8 @@ export class Replay {
   #base: Position = 0;
   #cursor: Position = 0;
   #end: Position = 0;
+  /** Of what was dropped, and of what the peer was seen to have at the last bind. */
+  readonly fingerprint: Fingerprint;
 
   /** @param base position of the first byte that will be stored */
   constructor(base: Position = 0) {
@@ -34,6 +37,7 @@ export class Replay {
     this.#base = base;
     this.#cursor = base;
     this.#end = base;
+    this.fingerprint = new Fingerprint(base);
   }
 
   get base(): Position {
@@ -97,6 +101,7 @@ export class Replay {
   /** Drops all bytes before `position`. The caller has checked that it lies between `base` and `cursor`. */
   trim(position: Position): void {
     if (position <= this.#base) return;
+    this.#hashTo(position);
     this.#base = position;
     if (position === this.#end) {
       this.#empty();
@@ -114,6 +119,13 @@ export class Replay {
       this.#cursorIndex -= this.#head;
       this.#head = 0;
     }
+  }
+
+  /** The peer has everything before `position`, which lies between `base` and `end`: a range of the fingerprint ends there. */
+  closeRange(position: Position): void {
+    this.#hashTo(position);
+    // A peer that is behind what it had is an older image: what ranges it closes nobody knows.
+    if (position === this.fingerprint.to) this.fingerprint.close();
   }
 
   /** Puts the cursor at `position`, between `base` and `end`: what follows will be handed out (again). */
@@ -148,6 +160,18 @@ export class Replay {
     this.#base = this.#end;
     this.#cursor = this.#end;
     this.#empty();
+  }
+
+  #hashTo(position: Position): void {
+    let at = this.#headPosition;
+    for (let index = this.#head; at < position; index += 1) {
+      const block = this.#blocks[index];
+      if (block === undefined) return;
+      const from = this.fingerprint.to - at;
+      const to = Math.min(block.length, position - at);
+      if (from < to) this.fingerprint.add(block, from, to);
+      at += block.length;
+    }
   }
 
   /** Nothing is stored: all memory is given back. */

@@ -1,4 +1,5 @@
 import type { EndCode } from './errors.js';
+import { Fingerprint, type Fingerprints } from './fingerprint.js';
 import type { Position, StreamId } from './frame.js';
 import { Replay } from './replay.js';
 
@@ -65,6 +66,8 @@ export interface StreamRest extends StreamImage {
 export class LinkStream {
   readonly id: StreamId;
   readonly out: Replay;
+  /** Of the peer's bytes. */
+  readonly in: Fingerprint;
   /** Acknowledged by the peer, ends included. */
   acked: Position = 0;
   /** Highest position ever handed out, over all links. */
@@ -89,15 +92,17 @@ export class LinkStream {
   /** The owner was told to stop sending and waits for room. */
   stopped = false;
 
-  constructor(id: StreamId, openPending: boolean, base: Position = 0) {
+  /** @param base of this end's direction @param consumed of the peer's */
+  constructor(id: StreamId, openPending: boolean, base: Position = 0, consumed: Position = 0) {
     this.id = id;
     this.openPending = openPending;
     this.out = new Replay(base);
+    this.in = new Fingerprint(consumed);
   }
 
   /** The stream as another process had it. What that one has handed out nobody knows: it may have been everything. */
   static takeUp(rest: StreamRest): LinkStream {
-    const stream = new LinkStream(rest.id, false, rest.base);
+    const stream = new LinkStream(rest.id, false, rest.base, rest.consumed);
     stream.out.append(rest.bytes);
     stream.acked = rest.acked;
     stream.outEnded = rest.ended;
@@ -167,6 +172,10 @@ export class LinkStream {
     };
   }
 
+  get fingerprints(): Fingerprints {
+    return { sent: this.out.fingerprint.closed, received: this.in.closed };
+  }
+
   /** Compares the peer's account with this one's. */
   disagreement(peer: StreamState): Disagreement | undefined {
     if (peer.sent < this.received || peer.received < this.acked) return 'peer-rewound';
@@ -193,6 +202,8 @@ export class LinkStream {
    */
   resumeFrom(peer: StreamState): number {
     const bytesReceived = Math.min(peer.received, this.out.end);
+    this.out.closeRange(bytesReceived);
+    this.in.close();
     this.out.seek(bytesReceived);
     this.finsSent = peer.received - bytesReceived;
     if (this.finsSent === 0) this.closedFinSent = false;

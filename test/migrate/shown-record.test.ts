@@ -21,6 +21,10 @@ const sealed: SealedRecord = {
         ...{ stream: 1, user: 'APP', sid: 12, serial: 345, same: true },
         transaction: { before: 'open', after: 'open' },
         callsInFlight: { before: 1, after: 0 },
+        hashes: {
+          up: { from: 0, to: 8_123, shim: '00c0ffee', proxy: '00c0ffee', same: true },
+          down: { from: 0, to: 4_321, shim: '0000beef', proxy: '0000dead', same: false },
+        },
       },
     ],
   },
@@ -39,6 +43,10 @@ t.test('a record says what happened, to which session, how long it took and who 
       '1.5 ms',
       'open',
       'abc',
+      'c0ffee',
+      '8123',
+      'dead',
+      'NO',
     ])
       t.match(text, part);
   }

@@ -51,11 +51,12 @@ export async function campaign(options: CampaignOptions): Promise<Result> {
   return { seed, runs: run, violations: failures.length, ...counts, missing, failures };
 }
 
-function neverHappened({ cuts, resumes, replayedBytes, refusals, actions }: Counts): string[] {
+function neverHappened({ cuts, resumes, replayedBytes, ranges, refusals, actions }: Counts): string[] {
   const all: [string, number][] = [
     ['cuts', cuts],
     ['resumes', resumes],
     ['replayedBytes', replayedBytes],
+    ['ranges', ranges],
     ...Object.entries(refusals).map(([verdict, count]): [string, number] => [`refused ${verdict}`, count]),
     ...Object.entries(actions),
   ];

@@ -19,6 +19,8 @@ export interface Counts {
   /** Workers of the proxy that died, and sessions that could not be taken over: their worker had read what it had not put down. */
   workersDied: number;
   sessionsLost: number;
+  /** Ranges whose hash both ends had, and the same. */
+  ranges: number;
   refusals: Record<Verdict, number>;
   actions: Record<Action, number>;
 }
@@ -73,6 +75,7 @@ export function noCounts(): Counts {
     deliveredBytes: 0,
     workersDied: 0,
     sessionsLost: 0,
+    ranges: 0,
     refusals: noRefusals(),
     actions: Object.fromEntries(allActions.map((action) => [action, 0])) as Record<Action, number>,
   };
@@ -84,6 +87,7 @@ function add(counts: Counts, world: World): void {
   counts.cuts += world.counts.cuts;
   counts.workersDied += world.counts.workersDied;
   counts.sessionsLost += world.counts.sessionsLost;
+  counts.ranges += world.counts.ranges;
   counts.resumes += world.auditor.resumes;
   for (const [verdict, count] of Object.entries(world.auditor.refusals)) counts.refusals[verdict as Verdict] += count;
   for (const app of world.apps) counts.replayedBytes += app.dialer.link.counters.replayedBytes;

@@ -16,6 +16,27 @@ export function settle(world: World, check: () => void): void {
     if (world.timeline.nowMs > untilMs) throw wrong;
     world.timeline.runUntil(world.timeline.nowMs + sliceMs, check);
   }
+  checkFingerprints(world);
+}
+
+/** Whatever happened: what both ends have seen of the same range is the same. */
+function checkFingerprints(world: World): void {
+  for (const app of world.apps) {
+    const workload = world.gate.registry.workloads.find(({ instance }) => instance === app.dialer.instance);
+    if (app.dead || app.dialer.state.kind !== 'bound' || workload?.epoch !== app.dialer.epoch) continue;
+    for (const [stream, { sent, received }] of app.dialer.link.fingerprints()) {
+      const proxy = workload.session(stream)?.fingerprints;
+      for (const [one, other] of [
+        [sent, proxy?.received],
+        [received, proxy?.sent],
+      ] as const) {
+        if (one === undefined || one.from !== other?.from || one.to !== other.to) continue;
+        world.counts.ranges += 1;
+        if (one.crc === other.crc) continue;
+        throw new Violation('fingerprints', `stream ${stream} of ${nameOf(app)}: ${one.from} to ${one.to} differ`);
+      }
+    }
+  }
 }
 
 function heal(world: World): void {

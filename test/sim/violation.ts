@@ -36,6 +36,8 @@ export type Rule =
   | 'hold'
   /** A shim is neither bound nor refused when faults have stopped. */
   | 'not-settled'
+  /** The two ends of the link have another hash of the same range. */
+  | 'fingerprints'
   /** A session did not go on with the next worker of the proxy, and there was no reason. */
   | 'not-taken-over'
   /** The code threw what it must not throw. */

@@ -41,7 +41,7 @@ export class World implements Surroundings {
   /** The next RESUME is held up. */
   delaysResume = false;
   #delayed: Wire | undefined;
-  readonly counts = { cuts: 0, dials: 0, replayedBytes: 0, confirmed: 0, workersDied: 0, sessionsLost: 0 };
+  readonly counts = { cuts: 0, dials: 0, replayedBytes: 0, confirmed: 0, workersDied: 0, sessionsLost: 0, ranges: 0 };
   readonly trace: ((line: string) => void) | undefined;
   #voices = 0;
   #orders = 0;

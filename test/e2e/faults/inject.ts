@@ -1,6 +1,6 @@
 /**
  * Breaks the link, in a shim or a proxy that is started with `node --import` of this file: after a bind one byte that goes
- * into the store is dropped, repeated or put after its neighbour. All positions look right, at both ends; only the content
+ * into the store (or, `onArrival`, comes out of a frame) is dropped, repeated or put after its neighbour. All positions look right, at both ends; only the content
  * tells. The byte is one in the middle of a row, so that every frame, packet and message around it may look right too.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ function faultFor(name: string): Fault | undefined {
   if (existsSync(join(directory, `${name}.struck`))) return undefined;
   try {
     const fault: Fault = JSON.parse(readFileSync(join(directory, `${name}.json`), 'utf8'));
-    return fault.direction === direction ? fault : undefined;
+    return (fault.direction === direction) === (fault.onArrival === undefined) ? fault : undefined;
   } catch {
     return undefined;
   }
@@ -65,19 +65,26 @@ async function install(): Promise<void> {
       return bind.call(this, resume, ...rest);
     };
   }
-  const { resume, send } = Link.prototype;
+  const { resume, send, dataFrame } = Link.prototype;
+  const spoilt = (link: Link, bytes: Buffer, onArrival: boolean): Buffer => {
+    const order = armed.get(link);
+    if (order === undefined || (order.fault.onArrival ?? false) !== onArrival) return bytes;
+    const changed = strike(bytes, order.fault);
+    if (changed === undefined) return bytes;
+    armed.delete(link);
+    writeFileSync(join(directory, `${order.workload}.struck`), '');
+    return changed;
+  };
   Link.prototype.resume = function (...args) {
     const fault = faultFor(workload);
     if (fault !== undefined) armed.set(this, { workload, fault });
     return resume.apply(this, args);
   };
   Link.prototype.send = function (id, bytes) {
-    const order = armed.get(this);
-    const changed = order === undefined ? undefined : strike(bytes, order.fault);
-    if (order === undefined || changed === undefined) return send.call(this, id, bytes);
-    armed.delete(this);
-    writeFileSync(join(directory, `${order.workload}.struck`), '');
-    return send.call(this, id, changed);
+    return send.call(this, id, spoilt(this, bytes, false));
+  };
+  Link.prototype.dataFrame = function (id, position, bytes) {
+    dataFrame.call(this, id, position, spoilt(this, bytes, true));
   };
 }
 

@@ -11,6 +11,8 @@ export type FaultDirection = 'up' | 'down';
 export interface Fault {
   readonly kind: FaultKind;
   readonly direction: FaultDirection;
+  /** The end that receives spoils the byte, not the one that stores it: the two have other bytes then. */
+  readonly onArrival?: true;
 }
 
 const injector = new URL('./inject.js', import.meta.url).href;

@@ -1,13 +1,10 @@
 /** A link that goes on in another process, from its image and what the next hop has. */
 import t from 'tap';
 import type { StreamId } from '../../../shim/link/frame.js';
+import { pattern } from './bytes.js';
 import { End, Pair } from './pair.js';
 
 const limits = { windowBytes: 40, frameBytesMax: 16 };
-
-function pattern(seed: number, length: number): Buffer {
-  return Buffer.from(Array.from({ length }, (_, at) => (seed + at * 7) & 0xff));
-}
 
 /** The process of the proxy's end dies between two bytes, and another one has what that one had put down. */
 function replace(pair: Pair): End {
