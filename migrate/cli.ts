@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { runPrograms } from '../shim/program/run.js';
+import { defineGroup, runPrograms } from '../shim/program/run.js';
 import { agent } from './commands/agent.js';
 import { awaitCommand } from './commands/await.js';
 import { doctor } from './commands/doctor.js';
@@ -12,6 +12,7 @@ import { move, resumeMove } from './commands/move.js';
 import { preflight } from './commands/preflight.js';
 import { proxy } from './commands/proxy.js';
 import { rebalance } from './commands/rebalance.js';
+import { injectRun, rehearse } from './commands/rehearse.js';
 import { run } from './commands/run.js';
 import { stop } from './commands/stop.js';
 
@@ -63,6 +64,8 @@ await runPrograms(
     await: awaitCommand,
     proxy,
     stop,
+    inject: defineGroup('Injects faults into sessions, to see what applications make of them.', { run: injectRun }),
+    rehearse,
     keys,
   },
   guide,

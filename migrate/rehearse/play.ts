@@ -136,6 +136,11 @@ class Run {
       transactions: verdict.committed + verdict.rolledBackOnPurpose,
       faultsActed,
       faults,
+      acts: this.#acts().flatMap(({ fault = '', act }) =>
+        act?.session === undefined || act.match === undefined
+          ? []
+          : [{ rule: fault, session: act.session, match: act.match }],
+      ),
       verdict,
       timeline: timelineOf({
         fromMs: this.#fromMs,

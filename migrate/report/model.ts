@@ -47,6 +47,8 @@ export interface RunReport {
   readonly transactions: number;
   readonly faultsActed: number;
   readonly faults: readonly FaultCount[];
+  /** Where faults by meaning have acted: what `--replay` reads. */
+  readonly acts: readonly { readonly rule: string; readonly session: number; readonly match: number }[];
   readonly verdict: Verdict;
   /** The same without Holdfast: the driver straight at the database. */
   readonly control?: { readonly cuts: number; readonly verdict: Verdict } | undefined;

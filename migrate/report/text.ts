@@ -1,26 +1,25 @@
 import { anomalies } from '../judge/anomaly.js';
-import { renderTable } from '../output.js';
+import { type Column, renderTable } from '../output.js';
 import type { Report, RunReport } from './model.js';
 
 const anomaliesShown = 10;
 
 /** What a person in front of a terminal reads. @param width columns of the terminal */
 export function summaryText(report: Report, width: number): string {
-  const table = renderTable<RunReport>(
-    [
-      { head: 'run', cell: ({ name }) => name },
-      { head: 'verdict', cell: ({ passed }) => (passed ? 'passed' : 'FAILED') },
-      { head: 'transactions', cell: ({ transactions }) => transactions, align: 'right', spare: 1 },
-      { head: 'faults', cell: ({ faultsActed }) => faultsActed, align: 'right' },
-      { head: 'lost', cell: ({ verdict }) => verdict.lost, align: 'right' },
-      { head: 'duplicated', cell: ({ verdict }) => verdict.duplicated, align: 'right', spare: 2 },
-      { head: 'rolled back', cell: ({ verdict }) => verdict.rolledBack, align: 'right' },
-      { head: 'straight', cell: ({ control }) => control?.verdict.rolledBack, align: 'right' },
-      { head: 'seconds', cell: ({ seconds }) => seconds, align: 'right', spare: 3 },
-    ],
-    report.runs,
-    width,
-  );
+  const isCompared = report.runs.some(({ control }) => control !== undefined);
+  const columns: readonly Column<RunReport>[] = [
+    { head: 'run', cell: ({ name }) => name },
+    { head: 'verdict', cell: ({ passed }) => (passed ? 'passed' : 'FAILED') },
+    { head: 'transactions', cell: ({ transactions }) => transactions, align: 'right', spare: 1 },
+    { head: 'faults', cell: ({ faultsActed }) => faultsActed, align: 'right' },
+    { head: 'lost', cell: ({ verdict }) => verdict.lost, align: 'right' },
+    { head: 'duplicated', cell: ({ verdict }) => verdict.duplicated, align: 'right', spare: 2 },
+    { head: 'rolled back', cell: ({ verdict }) => verdict.rolledBack, align: 'right' },
+    { head: 'straight', cell: ({ control }) => control?.verdict.rolledBack, align: 'right' },
+    { head: 'seconds', cell: ({ seconds }) => seconds, align: 'right', spare: 3 },
+  ];
+  const shown = columns.filter(({ head }) => isCompared || head !== 'straight');
+  const table = renderTable(shown, report.runs, width);
   return `${table}${report.runs.map(troubles).join('')}`;
 }
 

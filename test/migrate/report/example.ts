@@ -13,6 +13,7 @@ const good: RunReport = {
     { kind: 'withhold before-response commit', acts: 6 },
     { kind: 'move', acts: 3 },
   ],
+  acts: [{ rule: 'withheld', session: 1, match: 3 }],
   verdict: {
     consistent: true,
     lost: 0,
