@@ -10,7 +10,10 @@ import type { ClosedAt, SavedSession } from './takeover/saved.js';
 export type Backend = Pick<
   BackendSession,
   'write' | 'end' | 'pause' | 'resume' | 'describe' | 'destroy' | 'record' | 'keepable'
->;
+> & {
+  /** Bytes of the database that the record counts as delivered, and that were not told yet: an injected fault keeps them back. */
+  held?(): Buffer;
+};
 /** Makes the database side; it tells nothing before it is returned. */
 export type MakeBackend = (events: BackendEvents, place: SessionPlace) => Backend;
 
@@ -195,7 +198,9 @@ export class Bridge {
     const record = this.#backend.record();
     const { positions, driverEnded } = this.view;
     const closed = record === undefined ? (this.#closed ?? { consumed: positions.consumed, driverEnded }) : undefined;
-    const stream = link.imageOf(this.stream) ?? goneStream(this.stream);
+    const image = link.imageOf(this.stream) ?? goneStream(this.stream);
+    const held = this.#backend.held?.();
+    const stream = held === undefined ? image : { ...image, bytes: Buffer.concat([image.bytes, held]) };
     return { kind: 'session', workload: protection.id, stream, record, closed };
   };
 }

@@ -17,14 +17,16 @@ import { defaultAuditLimits } from './audit/limits.js';
 import { AuditLog } from './audit/log.js';
 import { readBytes, readInto, strictReading } from './backend/dial.js';
 import { defaultBackendLimits } from './backend/limits.js';
-import { BackendSession } from './backend/session.js';
+import { type BackendEvents, BackendSession } from './backend/session.js';
 import { dialOrder, formatTarget } from './backend/target.js';
 import { loadDatabaseTls } from './backend/tls.js';
+import type { Backend } from './bridge.js';
 import type { proxyOptions } from './config.js';
 import { ProcessView } from './control/process-view.js';
 import { serveProxyControl } from './control/server.js';
 import { drain } from './drain.js';
 import { Faults } from './inject/faults.js';
+import { FaultGate, type GateOptions } from './inject/gate.js';
 import { JournalError } from './journal/errors.js';
 import { Journal, lastEntries, readJournal } from './journal/journal.js';
 import { KeeperChannel } from './keeper/channel.js';
@@ -168,25 +170,36 @@ async function prepare({ settings, log, onStop }: Context) {
       now,
       protection,
       newToken: () => randomBytes(tokenBytes),
-      openBackend: (events, sessionLog, place) => {
+      openBackend: (events, sessionLog, place, owner) => {
         const addresses = dialOrder(target, Math.random);
-        const own = { limits: backendLimits, log: sessionLog, events, place, now };
-        return new BackendSession({ ...own, addresses, tls: databaseTls });
+        const own = { limits: backendLimits, log: sessionLog, place, now };
+        const make = (events: BackendEvents) => new BackendSession({ ...own, events, addresses, tls: databaseTls });
+        return gated(faults, make, { events, log: sessionLog, owner });
       },
     });
   const takeover = {
     counters: ({ fd }: NativeHandle) => socketCounters(fd),
     nowMs: now(),
-    takeUp: (...[record, handle, resendFrom, events, sessionLog, place]: Parameters<TakeUp>) => {
+    takeUp: (...[record, handle, resendFrom, events, sessionLog, place, owner]: Parameters<TakeUp>) => {
       const socket = socketOn(
         handle,
         strictReading(() => socket),
       );
-      const own = { limits: backendLimits, log: sessionLog, events, place, now };
-      return BackendSession.takeUp(record, socket, { ...own, resendFrom });
+      const own = { limits: backendLimits, log: sessionLog, place, now, resendFrom };
+      const make = (events: BackendEvents) => BackendSession.takeUp(record, socket, { ...own, events });
+      return gated(faults, make, { events, log: sessionLog, owner });
     },
   };
   return { security, audit, faults, now, registry, takeover, links: { limits, linkLimits: linkLimits(settings) } };
+}
+
+/** Where faults are not allowed nothing stands between a session and its link. */
+function gated(
+  faults: Faults | undefined,
+  make: (events: BackendEvents) => BackendSession,
+  { events, log, owner }: Pick<GateOptions, 'events' | 'log' | 'owner'>,
+): Backend {
+  return faults === undefined ? make(events) : new FaultGate({ faults, events, log, owner, clock: systemClock }, make);
 }
 
 type TakeUp = Parameters<typeof takeOver>[2]['takeUp'];

@@ -20,6 +20,7 @@ import type { LinkSocket } from '../shim/link/socket.js';
 import type { BackendEvents } from './backend/session.js';
 import { type Backend, Bridge, type BridgeOwner, type WorkloadSession } from './bridge.js';
 import type { SavedHolds } from './holds.js';
+import type { SessionOwner } from './inject/gate.js';
 import { Ledger } from './ledger.js';
 import type { Memory } from './memory.js';
 import type { Quota, SessionPlace } from './quota.js';
@@ -47,7 +48,7 @@ export type WorkloadState =
   | { readonly kind: 'held'; readonly sinceMs: number; readonly address: string; readonly why: string }
   | { readonly kind: 'ended'; readonly code: EndCode };
 
-export type OpenBackend = (events: BackendEvents, log: Logger, place: SessionPlace) => Backend;
+export type OpenBackend = (events: BackendEvents, log: Logger, place: SessionPlace, owner: SessionOwner) => Backend;
 
 /** What every workload of a proxy works with. */
 export interface WorkloadParts {
@@ -127,7 +128,13 @@ export class Workload {
     const hasRoom = this.#link.takeUpStream(rest);
     const facts = { id, storedBytes: rest.bytes.length, hasRoom, consumed: rest.consumed, closed };
     const log = this.#log.child({ stream: rest.id });
-    const bridge = new Bridge(this.#owner, rest.id, place, (events) => make(events, log, place), facts);
+    const bridge = new Bridge(
+      this.#owner,
+      rest.id,
+      place,
+      (events) => make(events, log, place, this.#ownerOf(rest.id)),
+      facts,
+    );
     this.#sessions.set(rest.id, bridge);
   }
 
@@ -259,8 +266,14 @@ export class Workload {
     this.#protection.opened(stream);
     const log = this.#log.child({ stream });
     const place = this.#options.quota.open(this.name);
-    const make = (events: BackendEvents): Backend => this.#options.openBackend(events, log, place);
+    const owner = this.#ownerOf(stream);
+    const make = (events: BackendEvents): Backend => this.#options.openBackend(events, log, place, owner);
     this.#sessions.set(stream, new Bridge(this.#owner, stream, place, make));
+  }
+
+  #ownerOf(stream: StreamId): SessionOwner {
+    const { name: workload, instance } = this;
+    return { workload, instance, stream, cutLink: () => this.#socket?.sever('cut by an injected fault') };
   }
 
   #save(): SavedWorkload {

@@ -71,7 +71,7 @@ const core = [
   /^proxy\/(tns|ttc|track)\//,
   /^proxy\/(admission|hold|memory|ledger|quota)\.ts$/,
   /^proxy\/policy\//,
-  /^proxy\/inject\/(contract|engine|limits)\.ts$/,
+  /^proxy\/inject\/(answer|contract|engine|lane|limits|packets|watcher)\.ts$/,
   /^proxy\/audit\/(entry|subject)\.ts$/,
   /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,
   /^migrate\/plan\.ts$/,

@@ -340,7 +340,7 @@ export class ConnectPhase {
 }
 
 /** The REFUSE a listener would send for this number. */
-function refusal(number: number): Buffer {
+export function refusal(number: number): Buffer {
   const text = `(DESCRIPTION=(TMP=)(VSNNUM=0)(ERR=${number})(ERROR_STACK=(ERROR=(CODE=${number})(EMFI=4))))`;
   return Buffer.concat(encodeRefuse(text, refuseReasons));
 }

@@ -1,13 +1,11 @@
 /** From what a worker has left behind to what goes on: the shell around recover.ts. */
-import type { Logger } from 'pino';
 import type { StreamRest } from '../../shim/link/index.js';
 import type { SessionRecord } from '../backend/record.js';
-import type { BackendEvents } from '../backend/session.js';
 import type { Backend } from '../bridge.js';
 import type { Remains } from '../journal/journal.js';
 import type { NativeHandle } from '../kernel/handle.js';
 import type { SocketCounters } from '../kernel/socket-counters.js';
-import type { SessionPlace } from '../quota.js';
+import type { OpenBackend } from '../workload.js';
 import { closedBackend } from './closed-backend.js';
 import type { TakeoverError } from './errors.js';
 import { lastRead, place, type Recovered, type RecoveredSession, type RecoveredWorkload, recover } from './recover.js';
@@ -18,7 +16,7 @@ export interface TakenOverSession {
   readonly rest: StreamRest;
   /** Its connection to the database was closed already. */
   readonly closed: ClosedAt | undefined;
-  readonly make: (events: BackendEvents, log: Logger, place: SessionPlace) => Backend;
+  readonly make: OpenBackend;
 }
 
 export interface TakenOver {

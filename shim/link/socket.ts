@@ -150,6 +150,11 @@ export class LinkSocket implements FrameSink {
     this.#socket.destroy();
   }
 
+  /** Closes at once, as a network that breaks does: the owner is told. */
+  sever(why: string): void {
+    this.#lost(new LinkError('link-closed', why));
+  }
+
   // FrameSink -----------------------------------------------------------------------------------------------------
 
   open(stream: StreamId): void {

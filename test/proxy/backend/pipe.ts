@@ -9,6 +9,7 @@ import { type BackendLimits, defaultBackendLimits } from '../../../proxy/backend
 import { packRecord, type SessionRecord, unpackRecord } from '../../../proxy/backend/record.js';
 import { type BackendEvents, BackendSession } from '../../../proxy/backend/session.js';
 import type { DatabaseTls } from '../../../proxy/backend/tls.js';
+import type { Backend } from '../../../proxy/bridge.js';
 
 export interface Pipe {
   readonly port: number;
@@ -27,6 +28,8 @@ export interface PipeOptions {
   readonly onClosed?: (error: BackendError | undefined) => void;
   /** Sees bytes before they go on: the driver's before the session has them, the database's after. */
   readonly watch?: (from: 'driver' | 'database', bytes: Buffer, session: BackendSession) => void;
+  /** Puts something between the driver and its session. */
+  readonly before?: (events: BackendEvents, make: (events: BackendEvents) => BackendSession) => Backend;
 }
 
 export async function pipe(
@@ -60,19 +63,25 @@ export async function pipe(
         driver.destroySoon();
       },
     };
-    sessions.push(new BackendSession({ ...common, addresses, events, ...(options.tls && { tls: options.tls }) }));
+    const make = (own: BackendEvents): BackendSession => {
+      const made = new BackendSession({ ...common, addresses, events: own, ...(options.tls && { tls: options.tls }) });
+      sessions.push(made);
+      return made;
+    };
+    const front = (options.before ?? ((own, inner) => inner(own)))(events, make);
+    const target = (): Backend => (options.before === undefined ? session() : front);
     receivers.push(events);
     driver.on('data', (chunk: Buffer) => {
       for (const part of cut(chunk)) {
         options.watch?.('driver', part, session());
-        session().write(part);
+        target().write(part);
       }
     });
-    driver.on('end', () => session().end());
-    driver.on('error', () => session().destroy());
+    driver.on('end', () => target().end());
+    driver.on('error', () => target().destroy());
     t.teardown(() => {
       driver.destroy();
-      session().destroy();
+      target().destroy();
     });
   });
   server.listen(0, '127.0.0.1');

@@ -50,13 +50,14 @@ export async function connect(
       'connectString'
     > = {},
 ): Promise<{ readonly connection: oracledb.Connection; readonly front: Pipe }> {
-  const { limits, tls, watch, onClosed, chunk, connectString, ...attributes } = options;
+  const { limits, tls, watch, onClosed, chunk, before, connectString, ...attributes } = options;
   const front = await pipe(t, addresses, {
     ...(limits && { limits }),
     ...(tls && { tls }),
     ...(watch && { watch }),
     ...(onClosed && { onClosed }),
     ...(chunk && { chunk }),
+    ...(before && { before }),
   });
   const connection = await oracledb.getConnection({
     ...login,
