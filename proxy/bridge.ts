@@ -9,13 +9,16 @@ import type { ClosedAt, SavedSession } from './takeover/saved.js';
 /** The database side of one stream, as far as a bridge needs it. */
 export type Backend = Pick<
   BackendSession,
-  'write' | 'end' | 'pause' | 'resume' | 'describe' | 'destroy' | 'record' | 'keepable'
+  'write' | 'gather' | 'flush' | 'end' | 'pause' | 'resume' | 'describe' | 'destroy' | 'record' | 'keepable'
 > & {
   /** Bytes of the database that the record counts as delivered, and that were not told yet: an injected fault keeps them back. */
   held?(): Buffer;
 };
 /** Makes the database side; it tells nothing before it is returned. */
 export type MakeBackend = (events: BackendEvents, place: SessionPlace) => Backend;
+
+/** Of a large request come several frames at once: they leave in one write. Less than this is a whole request as a rule. */
+const gatheredBytesMin = 8 * 1024;
 
 export interface WorkloadSession {
   readonly stream: StreamId;
@@ -113,7 +116,13 @@ export class Bridge {
   /** Bytes of the driver. */
   deliver(bytes: Buffer): void {
     this.#ledger.received(bytes.length);
+    if (bytes.length >= gatheredBytesMin) this.#backend.gather();
     this.#backend.write(bytes);
+  }
+
+  /** So have all bytes that came at once. @returns whether views of them wait here */
+  delivered(): boolean {
+    return this.#backend.flush();
   }
 
   /** The driver's direction is over: in order, or both are. */

@@ -2,6 +2,7 @@ import net, { type Server, type Socket } from 'node:net';
 import tls from 'node:tls';
 import { type Guard, type GuardLimits, guardServer, type TurnedAway } from '../shim/program/guard.js';
 import { type ListeningHandle, listenAt } from '../shim/program/listen.js';
+import { Landing, readAnew } from '../shim/program/reading.js';
 import { peerOf, type Security, serverTls } from '../shim/program/security.js';
 import type { ProxyLimits } from './limits.js';
 import { Reception, type ReceptionOptions } from './reception.js';
@@ -22,8 +23,12 @@ export class LinkListener {
     this.#options = options;
     this.#reception = new Reception(options);
     const secured = serverTls(options.security, 'link');
-    if (secured === undefined) this.#server = net.createServer((socket) => this.#accept(socket));
-    else {
+    if (secured === undefined) {
+      this.#server = net.createServer({ pauseOnConnect: true }, (accepted) => {
+        const landing = new Landing();
+        this.#accept(Object.assign(readAnew(accepted, landing.next), { keep: landing.keep }));
+      });
+    } else {
       const server = tls.createServer({ ...secured, handshakeTimeout: options.linkLimits.handshakeMs });
       server.on('secureConnection', (socket) => this.#accept(socket));
       this.#guard = guardServer(server, options.security, guardLimits(options.limits), (event) =>

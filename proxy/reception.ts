@@ -89,7 +89,8 @@ export class Reception {
         log.warn({ code: error.code, why: error.message, address }, 'a link broke in its handshake');
       } else registry.release(workload, link, error.message);
     };
-    const link: LinkSocket = new LinkSocket(wire, linkLimits, { control, cut }, clock);
+    const delivered = (): boolean => workload?.delivered() ?? false;
+    const link: LinkSocket = new LinkSocket(wire, linkLimits, { control, delivered, cut }, clock);
   }
 
   /** All come back at once: who must wait, and until when. */

@@ -93,6 +93,8 @@ export class Workload {
   readonly #protection: WorkloadProtection;
   readonly #owner: BridgeOwner;
   readonly #sessions = new Map<StreamId, Bridge>();
+  /** Those that have got some of what is being delivered. */
+  readonly #fed: Bridge[] = [];
   #binding: Binding = noBinding;
   #state: WorkloadState;
 
@@ -208,6 +210,14 @@ export class Workload {
     socket.admit();
   }
 
+  /** All of what was read from the link at once has been delivered. @returns whether views of it are kept */
+  delivered(): boolean {
+    let isKept = false;
+    for (const session of this.#fed) if (session.delivered()) isKept = true;
+    this.#fed.length = 0;
+    return isKept;
+  }
+
   /** The connection is gone. Sessions are held from now on. False when it had been fenced before. */
   release(socket: LinkSocket, why: string): boolean {
     if (this.#state.kind !== 'bound' || !this.#isServedBy(socket)) return false;
@@ -244,7 +254,12 @@ export class Workload {
   #linkEvents(): LinkEvents {
     return {
       opened: (stream) => this.#openSession(stream),
-      deliver: (stream, bytes) => this.#sessions.get(stream)?.deliver(bytes),
+      deliver: (stream, bytes) => {
+        const session = this.#sessions.get(stream);
+        if (session === undefined) return;
+        session.deliver(bytes);
+        this.#fed.push(session);
+      },
       peerEnded: (stream, code) => {
         if (broken.has(code)) this.#brokeRules(stream, code);
         this.#sessions.get(stream)?.peerEnded(code);

@@ -40,6 +40,8 @@ export interface DialerOptions {
   /** The runtime's when left out. */
   readonly clock?: Clock;
   readonly events: Pick<LinkEvents, 'deliver' | 'peerEnded' | 'room' | 'forgotten'> & {
+    /** @returns whether views of what was delivered last are kept */
+    delivered(): boolean;
     /** Every stream is over: their connections must be broken off. */
     lost(code: EndCode): void;
   };
@@ -208,6 +210,7 @@ export class Dialer {
         else if (type === frameTypes.goodbye) this.#startAfresh('shutdown');
         else throw new LinkError('link-unexpected-frame', `control frame ${type} from the proxy`, { source: 'proxy' });
       },
+      delivered: () => this.#options.events.delivered(),
       cut: (error) => {
         if (this.#socket !== attempt) return;
         this.#socket = undefined;

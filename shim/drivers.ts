@@ -61,23 +61,23 @@ class DriverConnection {
 
   deliver(bytes: Buffer): void {
     if (this.socket.destroyed) return;
-    if (bytes.length >= gatheredBytesMin) this.#gather();
+    if (bytes.length >= gatheredBytesMin && !this.#isGathering) {
+      this.#isGathering = true;
+      this.socket.cork();
+    }
     this.socket.write(bytes, this.#flushed);
     if (this.socket.writableLength === 0) this.#flushed();
   }
 
-  /** Frames of a large answer come several in a turn of the event loop: they leave in one write at its end. */
-  #gather(): void {
-    if (this.#isGathering) return;
-    this.#isGathering = true;
-    this.socket.cork();
-    this.#clock.soon(this.#scatter);
+  /** Frames of a large answer come several at once: they leave in one write. @returns whether views of them wait here */
+  delivered(): boolean {
+    if (this.#isGathering) {
+      this.#isGathering = false;
+      this.socket.uncork();
+      if (this.socket.writableLength === 0) this.#flushed();
+    }
+    return this.socket.writableLength > 0;
   }
-
-  readonly #scatter = (): void => {
-    this.#isGathering = false;
-    this.socket.uncork();
-  };
 
   peerEnded(code: EndCode): void {
     if (code === 'closed') {
@@ -103,6 +103,8 @@ export class Drivers {
   readonly #limits: DriverLimits;
   readonly #clock: Clock;
   readonly #connections = new Map<StreamId, DriverConnection>();
+  /** Those that have got some of what is being delivered. */
+  readonly #fed: DriverConnection[] = [];
 
   constructor(limits: DriverLimits, log: Logger, clock: Clock = systemClock) {
     this.#limits = limits;
@@ -116,7 +118,18 @@ export class Drivers {
 
   /** Events of the link, for the dialer. */
   readonly events = {
-    deliver: (stream: StreamId, bytes: Buffer): void => this.#connections.get(stream)?.deliver(bytes),
+    deliver: (stream: StreamId, bytes: Buffer): void => {
+      const connection = this.#connections.get(stream);
+      if (connection === undefined) return;
+      connection.deliver(bytes);
+      this.#fed.push(connection);
+    },
+    delivered: (): boolean => {
+      let isKept = false;
+      for (const connection of this.#fed) if (connection.delivered()) isKept = true;
+      this.#fed.length = 0;
+      return isKept;
+    },
     peerEnded: (stream: StreamId, code: EndCode): void => this.#connections.get(stream)?.peerEnded(code),
     room: (stream: StreamId): void => {
       this.#connections.get(stream)?.socket.resume();

@@ -3,6 +3,10 @@ import type { Logger } from 'pino';
 import type { Dialer } from './dialer.js';
 import { type DriverLimits, Drivers } from './drivers.js';
 import { listenAt } from './program/listen.js';
+import { readAnew, readBytes } from './program/reading.js';
+
+/** All reads go there, one at a time; the link copies what it stores. */
+const landing = Buffer.allocUnsafeSlow(readBytes);
 
 /** Where drivers connect. */
 export class DriverListener {
@@ -13,9 +17,9 @@ export class DriverListener {
   constructor(limits: DriverLimits, log: Logger) {
     this.#drivers = new Drivers(limits, log);
     // Half-open: a driver that has said its last word may still be owed an answer.
-    this.#server = createServer({ allowHalfOpen: true }, (socket) => {
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
       if (this.#dialer === undefined) socket.destroy();
-      else this.#drivers.accept(socket, this.#dialer);
+      else this.#drivers.accept(readAnew(socket, landing), this.#dialer);
     });
   }
 

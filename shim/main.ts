@@ -6,6 +6,7 @@ import { serveShimControl } from './control/server.js';
 import { Dialer, type DialerOptions } from './dialer.js';
 import { newInstance } from './instance.js';
 import { DriverListener } from './listener.js';
+import { Landing, readingInto } from './program/reading.js';
 import { runProgram } from './program/run.js';
 import { clientTls, loadSecurity, type Security } from './program/security.js';
 
@@ -57,7 +58,10 @@ await runProgram({
 function connector(security: Security): DialerOptions['connect'] {
   return (target, connected) => {
     const secured = clientTls(security, 'link', { role: 'proxy' });
-    const socket = secured === undefined ? net.connect(target) : tls.connect({ ...target, ...secured });
-    return socket.once(secured === undefined ? 'connect' : 'secureConnect', connected);
+    // TLS reads by itself, records that are no longer than what is in them.
+    if (secured !== undefined) return tls.connect({ ...target, ...secured }).once('secureConnect', connected);
+    const landing = new Landing();
+    const socket: net.Socket = net.connect({ ...target, ...readingInto(landing.next, () => socket) });
+    return Object.assign(socket.once('connect', connected), { keep: landing.keep });
   };
 }

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { readBytes, readingInto } from '../../shim/program/reading.js';
 import type { DatabaseAddress } from './address.js';
 import type { BackendLimits } from './limits.js';
 
@@ -15,21 +16,19 @@ export interface DialHandlers {
 }
 
 /** All reads of plain sockets go to one place: of one thread only one is under way at a time. */
-export const readBytes = 64 * 1024;
-let readBuffer: Buffer = Buffer.allocUnsafeSlow(readBytes);
+let landing: Buffer = Buffer.allocUnsafeSlow(readBytes);
 
 /** From now on sockets that are made read into this. @param memory of `readBytes` */
 export function readInto(memory: Buffer): void {
-  readBuffer = memory;
+  landing = memory;
 }
 
 /**
- * Options of a socket that reads nothing while it is paused. By itself Node.js reads on after `pause`, into its own memory,
- * up to a limit: bytes that a process which is killed takes along, and that no kernel has any more.
+ * Options of a socket that reads there, and nothing while it is paused: bytes in the memory of a process that is killed are lost,
+ * and no kernel has them any more.
  */
 export function strictReading(socket: () => Socket) {
-  const callback = (bytes: number, buffer: Uint8Array): boolean => socket().emit('data', buffer.subarray(0, bytes));
-  return { onread: { buffer: readBuffer, callback } };
+  return readingInto(landing, socket);
 }
 
 /**

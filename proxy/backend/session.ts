@@ -111,6 +111,7 @@ export class BackendSession {
   #knownBytes = 0;
   /** What the receiver knows of `consumed`. */
   #reported = 0;
+  #isGathering = false;
   #failure: BackendError | undefined;
   #socketError: Error | undefined;
   #anchor: Anchor | undefined;
@@ -164,7 +165,7 @@ export class BackendSession {
     return session;
   }
 
-  /** Bytes of the driver, in order. The view may be kept: its memory must not be written again. */
+  /** Bytes of the driver, in order. A view of them may be kept until they are consumed, but for what `flush` says. */
   write(view: Buffer): void {
     if (this.#state === 'closed' || this.#facts.driverEnded) return;
     if (this.#phase === undefined) {
@@ -173,6 +174,22 @@ export class BackendSession {
     }
     this.#positions.received += view.length;
     this.#perform(this.#phase.fromDriver(view));
+  }
+
+  /** What is written from now on leaves together, at `flush`. */
+  gather(): void {
+    if (this.#isGathering || this.#phase !== undefined) return;
+    this.#isGathering = true;
+    this.#socket?.cork();
+  }
+
+  /** @returns whether a view of something written is kept; otherwise its memory may be written again */
+  flush(): boolean {
+    if (this.#isGathering) {
+      this.#isGathering = false;
+      this.#socket?.uncork();
+    }
+    return this.#phase !== undefined || (this.#socket?.writableLength ?? 0) > 0;
   }
 
   /** The driver has ended its direction. Before it has an answer to its CONNECT that ends the session. */

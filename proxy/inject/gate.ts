@@ -138,6 +138,13 @@ export class FaultGate implements Backend, Holding {
     this.#toDatabase.push({ kind: 'last', run: () => this.#inner.end() });
   }
 
+  /** Packets leave one by one: something may happen between any two. */
+  gather(): void {}
+  /** What waits here are views. */
+  flush(): boolean {
+    return true;
+  }
+
   pause(): void {
     this.#isPaused = true;
     this.#inner.pause();

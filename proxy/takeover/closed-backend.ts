@@ -18,6 +18,8 @@ export function closedBackend({ base, bytes, consumed, peerEnded }: StreamRest):
   };
   return {
     write: nothing,
+    gather: nothing,
+    flush: () => false,
     end: nothing,
     pause: nothing,
     resume: nothing,

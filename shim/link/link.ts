@@ -9,7 +9,7 @@ import { LinkStream, type StreamImage, type StreamRest, type StreamState } from 
 export interface LinkEvents {
   /** The peer opened a stream (only at the proxy). */
   opened(stream: StreamId): void;
-  /** Bytes for the next hop. Report with `consumed` when they got there. */
+  /** Bytes for the next hop, a view of what was read. Report with `consumed` when they got there. */
   deliver(stream: StreamId, bytes: Buffer): void;
   /** The peer's direction is over, after all its bytes. Anything but `closed` ends both directions. */
   peerEnded(stream: StreamId, code: EndCode): void;

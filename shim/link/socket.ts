@@ -39,6 +39,8 @@ export interface Wire {
   /** Reads no more until `resume`. */
   pause(): unknown;
   resume(): unknown;
+  /** The bytes read last stay as they are; without this, where there is this, the next ones may take their place. */
+  keep?(): void;
   /** Writes the last bytes and closes in order. */
   end(bytes: Buffer): unknown;
   /** Closes at once. */
@@ -47,6 +49,8 @@ export interface Wire {
 
 export interface LinkSocketEvents {
   control(type: ControlType, payload: Buffer): void;
+  /** All of what was read at once has been delivered. @returns whether somebody keeps views of it */
+  delivered(): boolean;
   /** The connection is over; called once. No I/O error of a link ever ends a session. */
   cut(error: LinkError): void;
 }
@@ -192,6 +196,7 @@ export class LinkSocket implements FrameSink {
       if (!(error instanceof LinkError)) throw error;
       this.#lost(error);
     }
+    if (this.#events.delivered()) this.#socket.keep?.();
   }
 
   readonly #flushNow = (): void => {

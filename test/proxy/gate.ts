@@ -55,9 +55,13 @@ export class MemoryDatabase implements Backend {
   }
 
   write(view: Buffer): void {
-    this.heard.push(view);
+    this.heard.push(Buffer.from(view));
     this.#received += view.length;
     if (this.reads) this.events.consumed(this.#received);
+  }
+  gather(): void {}
+  flush(): boolean {
+    return false;
   }
   end(): void {
     this.ended = true;

@@ -14,9 +14,10 @@ class Noted implements DriverSocket {
   readonly destroyed = false;
   readonly bytesWritten = 0;
   writableLength = 0;
+  /** What is taken is not in `bytesWritten`, so nothing is reported as consumed that the link has not received. */
+  takes = false;
   write(bytes: Buffer): void {
-    // Nothing is ever taken, so nothing is reported as consumed that the link has not received.
-    this.writableLength += bytes.length;
+    this.writableLength = this.takes ? 0 : this.writableLength + bytes.length;
     this.calls.push(`write ${bytes.length}`);
   }
   cork(): void {
@@ -35,7 +36,7 @@ class Noted implements DriverSocket {
   destroy(): void {}
 }
 
-function connection(): { socket: Noted; deliver(bytes: number): void; turn(): void } {
+function connection(): { socket: Noted; deliver(bytes: number): void; delivered(): boolean } {
   const timeline = new Timeline();
   const { clock } = timeline;
   const log = pino({ level: 'silent' });
@@ -56,27 +57,42 @@ function connection(): { socket: Noted; deliver(bytes: number): void; turn(): vo
   return {
     socket,
     deliver: (bytes) => drivers.events.deliver(first, Buffer.alloc(bytes)),
-    turn: () => timeline.runUntil(timeline.nowMs, () => undefined),
+    delivered: () => drivers.events.delivered(),
   };
 }
 
 t.test('a small answer is written at once', async (t) => {
-  const { socket, deliver, turn } = connection();
+  const { socket, deliver, delivered } = connection();
   deliver(400);
   deliver(8_000);
-  turn();
+  delivered();
   t.strictSame(socket.calls, ['write 400', 'write 8000']);
 });
 
-t.test('frames of a large answer that come in one turn of the event loop leave in one write', async (t) => {
-  const { socket, deliver, turn } = connection();
+t.test('frames of a large answer that come at once leave in one write', async (t) => {
+  const { socket, deliver, delivered } = connection();
   deliver(16_384);
   deliver(16_384);
   deliver(100);
   t.strictSame(socket.calls, ['cork', 'write 16384', 'write 16384', 'write 100']);
-  turn();
-  t.equal(socket.calls.at(-1), 'uncork', 'at its end, and not later');
+  delivered();
+  t.equal(socket.calls.at(-1), 'uncork', 'when all is there, and not later');
   deliver(16_384);
-  turn();
+  delivered();
   t.strictSame(socket.calls.slice(5), ['cork', 'write 16384', 'uncork']);
+});
+
+t.test('who keeps views of what was read is said of each read', async (t) => {
+  const { socket, deliver, delivered } = connection();
+  deliver(400);
+  t.equal(delivered(), true, 'the network has taken nothing of it');
+  t.equal(delivered(), false, 'of another read there is nothing');
+  socket.takes = true;
+  deliver(400);
+  deliver(16_384);
+  t.equal(delivered(), false);
+  deliver(400);
+  socket.takes = false;
+  deliver(16_384);
+  t.equal(delivered(), true);
 });

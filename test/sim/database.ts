@@ -104,6 +104,10 @@ export class Database implements Backend {
     this.received += view.length;
     if (this.reads) this.consume();
   }
+  gather(): void {}
+  flush(): boolean {
+    return false;
+  }
   end(): void {
     this.#fate.step();
     this.heardEnd = true;

@@ -29,6 +29,7 @@ export class SimSocket implements Wire, DriverSocket {
   readonly #unsent: { bytes: Buffer; readonly taken: (() => void) | undefined }[] = [];
   readonly #unread: Buffer[] = [];
   #paused = false;
+  #isKept = false;
   #isCorked = false;
   #endUnread = false;
   #peerEnded = false;
@@ -85,6 +86,9 @@ export class SimSocket implements Wire, DriverSocket {
     this.#paused = false;
     this.#clock.soon(() => this.#flow());
   }
+  keep(): void {
+    this.#isKept = true;
+  }
   destroy(broken = false): void {
     if (this.destroyed) return;
     this.destroyed = true;
@@ -136,8 +140,12 @@ export class SimSocket implements Wire, DriverSocket {
       const bytes = this.#unread.shift();
       if (bytes === undefined) break;
       this.#outside.before?.(bytes);
-      this.#emit('data', bytes);
+      const read = Buffer.from(bytes);
+      this.#isKept = false;
+      this.#emit('data', read);
       this.#outside.after?.();
+      // The next read goes to the same place.
+      if (!this.#isKept) read.fill(0);
     }
     if (this.#paused || this.destroyed || !this.#endUnread || this.#peerEnded) return;
     this.#peerEnded = true;

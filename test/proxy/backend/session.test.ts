@@ -170,3 +170,28 @@ t.test('destroy ends the session once, without an error, and nothing comes after
   t.equal(seen.error, undefined);
   t.equal(seen.data.length, accept.length);
 });
+
+t.test('memory of what was written may be written again when flush says that no view of it is kept', async (t) => {
+  const { session, seen, when, peer } = await openAccepted(t);
+  const up = pattern(16 * 1024 * 1024);
+  let memory = Buffer.alloc(64 * 1024);
+  let kept = 0;
+  for (let at = 0; at < up.length; at += memory.length) {
+    up.copy(memory, 0, at);
+    const { consumed } = session;
+    session.gather();
+    for (let part = 0; part < memory.length; part += 16_384) session.write(memory.subarray(part, part + 16_384));
+    if (session.consumed !== consumed) t.fail('nothing leaves before the flush');
+    if (session.flush()) {
+      kept += 1;
+      memory = Buffer.alloc(memory.length);
+    } else memory.fill(0);
+  }
+  t.ok(kept > 0 && kept < up.length / memory.length, `kept ${kept} times: the kernels cannot hold it all`);
+  const received = receive(peer, up.length);
+  await when(() => seen.consumed === connect.length + up.length);
+  t.ok((await received).equals(up));
+  const another = open(t, (await listener(t, accept)).port);
+  another.session.write(connect.subarray(0, 20));
+  t.equal(another.session.flush(), true, 'a CONNECT is kept until it is whole, and there is an answer');
+});

@@ -77,7 +77,7 @@ t.test('what waits in one link is not written over by another', async (t) => {
     const socket: LinkSocket = new LinkSocket(
       wire,
       defaultLimits,
-      { control: () => undefined, cut: () => undefined },
+      { control: () => undefined, delivered: () => false, cut: () => undefined },
       clock,
     );
     machine.resume({ ...machine.account(), streams: [] });

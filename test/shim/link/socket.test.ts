@@ -48,7 +48,7 @@ function side(role: 'shim' | 'proxy', raw: Wire, limits: LinkLimits, clock?: Clo
     wake: () => socket.wake(),
     acksWaiting: () => socket.acksWaiting(),
   });
-  const events = { control: () => undefined, cut: (_error: LinkError): void => undefined };
+  const events = { control: () => undefined, delivered: () => false, cut: (_error: LinkError): void => undefined };
   const socket = new LinkSocket(raw, limits, events, clock);
   const cut = new Promise<LinkError>((resolve) => {
     events.cut = resolve;
@@ -163,6 +163,7 @@ t.test('a stream frame before the handshake is done severs the link', async (t) 
   let error: LinkError | undefined;
   const socket = new LinkSocket(near, defaultLimits, {
     control: () => undefined,
+    delivered: () => false,
     cut: (cause) => {
       error = cause;
     },

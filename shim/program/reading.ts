@@ -1,0 +1,49 @@
+/**
+ * Sockets that read into memory which is used again. By itself Node.js makes a buffer for each read: 64 KiB outside of the
+ * runtime's heap, cut down to what came. That was the most of what its garbage collector had to do (docs/performance.md).
+ */
+import { type OnReadOpts, Socket } from 'node:net';
+
+/** Most bytes of one read. */
+export const readBytes = 64 * 1024;
+
+/**
+ * Options of a socket that tells what it has read as `data`: a view, valid until the next read into the same memory. Such a
+ * socket also reads nothing while it is paused; by itself Node.js reads on, into its own memory, up to a limit.
+ * @param memory of `readBytes`; a function is asked before each read
+ */
+export function readingInto(memory: Buffer | (() => Buffer), socket: () => Socket): { readonly onread: OnReadOpts } {
+  const callback = (bytes: number, buffer: Uint8Array): boolean => socket().emit('data', buffer.subarray(0, bytes));
+  return { onread: { buffer: memory, callback } };
+}
+
+/** Memory of a socket whose reader may keep what it was given: then the next read goes elsewhere. */
+export class Landing {
+  #memory: Buffer = Buffer.allocUnsafeSlow(readBytes);
+  #isKept = false;
+
+  /** What was read last stays as it is. */
+  readonly keep = (): void => {
+    this.#isKept = true;
+  };
+
+  readonly next = (): Buffer => {
+    if (this.#isKept) this.#memory = Buffer.allocUnsafeSlow(readBytes);
+    this.#isKept = false;
+    return this.#memory;
+  };
+}
+
+/**
+ * The same connection as another socket, which reads as told. For a server with `pauseOnConnect`, whose sockets cannot be given
+ * such options: what it has accepted is a mere shell from then on, which closes with the other one, so that the server counts right.
+ * @param memory as of `readingInto`
+ */
+export function readAnew(accepted: Socket, memory: Parameters<typeof readingInto>[0]): Socket {
+  const shell: { _handle?: unknown } & object = accepted;
+  const { allowHalfOpen } = accepted;
+  const options = { handle: shell._handle, readable: true, writable: true, allowHalfOpen };
+  shell._handle = null;
+  const socket: Socket = new Socket({ ...options, ...readingInto(memory, () => socket) });
+  return socket.once('close', () => accepted.destroy());
+}
