@@ -5,7 +5,7 @@ import { agentContract } from './contract.js';
 import { evacuateNode } from './fleet/evacuate.js';
 import { loadOf } from './fleet/load.js';
 import { briefOf } from './history.js';
-import { checkCriu } from './movers/criu.js';
+import { checkCarriers } from './movers/movers.js';
 import { historyOf, type Node, workloadInfo } from './node.js';
 import {
   abortMove,
@@ -36,7 +36,7 @@ export async function startAgent(node: Node): Promise<ControlServer> {
         node: node.name,
         pid: process.pid,
         machine: machineIdentity(),
-        criu: await checkCriu(node.tools),
+        carriers: await checkCarriers(node.tools),
         workloads: own().length,
       }),
       run: (request) => runWorkload(node, request),

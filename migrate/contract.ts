@@ -7,14 +7,24 @@ import { briefMove, chainFault, sealedRecord } from './history.js';
 import { commandWordsMax, environmentMax, historyMax } from './limits.js';
 import { inspection, inspectRequest } from './preflight/facts.js';
 import { preflightReport } from './preflight/finding.js';
-import { afterDeadline, asker, moments, moveEvent, moveRecord, moverNames } from './record.js';
+import {
+  afterDeadline,
+  asker,
+  carrierNames,
+  moments,
+  moveEvent,
+  moveRecord,
+  moverNames,
+  wantedMovers,
+} from './record.js';
+import { processIdentity } from './workload/store.js';
 
 const nothing = z.object({});
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'not a name');
 const addressValue = z.object({ host: z.string(), port: z.number().int().min(0).max(65_535) });
 const mover = z.enum(moverNames);
+const wantedMover = z.enum(wantedMovers);
 const move = z.object({ move: name, workload: name, mover });
-const processIdentity = z.object({ pid: z.number(), startTicks: z.string() });
 const bound = z.object({
   epoch: z.number(),
   streams: z.number(),
@@ -30,6 +40,10 @@ const workload = z.object({
   pid: z.number(),
   /** In a process-id namespace of its own, which CRIU needs. */
   isolated: z.boolean(),
+  /** What it was started for. */
+  mover,
+  /** What runc calls it, when it is a container. */
+  container: z.string().optional(),
   command: z.array(z.string()),
   startedAt: z.string(),
   labels: labels.optional(),
@@ -47,8 +61,11 @@ export const agentContract = defineContract('holdfast-agent', 1, {
       pid: z.number(),
       /** The same for two agents that see the same processes. */
       machine: z.string(),
-      /** Its version, or why there is none. */
-      criu: z.object({ version: z.string().optional(), missing: z.string().optional() }),
+      /** Of each way to take processes along its version, or why it does not work there. */
+      carriers: z.record(
+        z.enum(carrierNames),
+        z.object({ version: z.string().optional(), missing: z.string().optional() }),
+      ),
       workloads: z.number(),
     }),
   },
@@ -56,7 +73,10 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   run: {
     request: z.object({
       name,
-      command: z.array(z.string()).min(1).max(commandWordsMax),
+      /** Empty: that of the bundle. */
+      command: z.array(z.string()).max(commandWordsMax),
+      /** Directory of an OCI bundle, when it is to be a container. */
+      bundle: z.string().optional(),
       cwd: z.string(),
       env: z
         .record(z.string(), z.string())
@@ -71,7 +91,7 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   stop: { request: z.object({ name }), reply: z.object({ exitCode: z.number().optional() }) },
   /** What a move would meet: everything that can be found out while the application runs on. */
   preflight: {
-    request: z.object({ name, to: z.string(), mover, allowUnknown: z.boolean().optional() }),
+    request: z.object({ name, to: z.string(), mover: wantedMover, allowUnknown: z.boolean().optional() }),
     reply: preflightReport,
   },
   /** Takes the shim off its link until `attach`: somebody else moves the workload. */
@@ -83,7 +103,7 @@ export const agentContract = defineContract('holdfast-agent', 1, {
     request: z.object({
       name,
       to: z.string(),
-      mover,
+      mover: wantedMover,
       /** Also with sessions of which nobody can say whether they are in a transaction. */
       allowUnknown: z.boolean().optional(),
       /** Given up, and the source put back, when the application has waited longer than this before the target has bound. */

@@ -8,6 +8,7 @@ export type MoveErrorCode =
   | 'unknown-workload'
   | 'unknown-node'
   | 'same-node'
+  | 'mover-unfit'
   | 'workload-exists'
   | 'move-in-progress'
   | 'unknown-move'
@@ -18,6 +19,7 @@ export type MoveErrorCode =
   | 'upgrade-failed'
   // What failed on the way.
   | 'start-failed'
+  | 'bundle-unfit'
   | 'hook-failed'
   | 'detach-failed'
   | 'dump-failed'

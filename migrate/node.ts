@@ -57,7 +57,7 @@ export function shimOf(node: Node, workload: string): ShimView {
 }
 
 export function workloadInfo(node: Node, workload: StoredWorkload): WorkloadInfo {
-  const { startTicks: _startTicks, moving, mover: _mover, ...shown } = workload;
+  const { startTicks: _startTicks, moving, ...shown } = workload;
   const state = lifeOf(workload);
   const exitCode = state === 'ended' ? node.store.exitCode(workload.name) : undefined;
   return {

@@ -6,9 +6,12 @@ export const failure = z.object({ code: z.string(), message: z.string() });
 /** Who gives a command, for records and audit logs. */
 export const asker = z.object({ user: z.string(), host: z.string() });
 /** Ways to take processes along; a workload is started for one of them. */
-export const carrierNames = ['criu'] as const;
+export const carrierNames = ['criu', 'runc'] as const;
 export type CarrierName = (typeof carrierNames)[number];
 export const moverNames = [...carrierNames, 'relink'] as const;
+/** What can be asked for; own: as the workload was started. */
+export const wantedMovers = ['own', ...moverNames] as const;
+export type WantedMover = (typeof wantedMovers)[number];
 /** What is waited for before a move. */
 export const moments = ['now', 'call-end', 'transaction-end', 'pool-return'] as const;
 export type Moment = (typeof moments)[number];

@@ -13,14 +13,14 @@ import { MoveError } from './errors.js';
 import { type Begin, Journal, pastOf, readJournal } from './journal.js';
 import { deadlineMsDefault, strandedRetryMs, workloadsMax } from './limits.js';
 import { phasesOf, runMove } from './move.js';
-import { moverOf } from './movers/movers.js';
+import { carrierOf, moverOf } from './movers/movers.js';
 import { exclusively, historyOf, type Node, ownWorkload, proxyOf, shimOf, workloadInfo } from './node.js';
 import { ownerNow } from './owner.js';
 import { resumePlan, type Step, startPlan } from './plan.js';
 import { examine } from './preflight/examine.js';
 import type { PreflightReport } from './preflight/finding.js';
-import type { MoveEvent, MoveRecord } from './record.js';
-import { startTree, stopTree } from './workload/start.js';
+import type { CarrierName, MoveEvent, MoveRecord, MoverName, WantedMover } from './record.js';
+import { stopTree } from './workload/start.js';
 import { lifeOf, type StoredWorkload } from './workload/store.js';
 
 /** @throws {MoveError} workload-exists, start-failed */
@@ -33,13 +33,18 @@ export async function runWorkload(node: Node, request: RunRequest): Promise<Work
     if (node.store.all().length >= workloadsMax) {
       throw new MoveError('start-failed', `there are ${workloadsMax} workloads already: that is the limit`);
     }
+    if (existing !== undefined) await carrierOf(existing).end(node.tools, existing, existing.isolated);
     const directory = node.store.create(request.name);
     const isolated = process.getuid?.() === 0;
-    const process_ = await startTree({ ...request, directory, isolated, shim: shimSettings(node, request) });
-    const { name, command, labels } = request;
+    const mover: CarrierName = request.bundle === undefined ? 'criu' : 'runc';
+    const process_ = await carrierOf({ mover }).start({
+      ...{ ...request, directory, isolated, tools: node.tools },
+      shim: shimSettings(node, request),
+    });
+    const { name, labels } = request;
     const startedAt = new Date().toISOString();
     const workload = {
-      ...{ name, node: node.name, ...process_, isolated, mover: 'criu' as const, command, startedAt },
+      ...{ name, node: node.name, ...process_, isolated, mover, startedAt },
       ...(labels && { labels }),
     };
     node.store.write(workload);
@@ -67,7 +72,9 @@ function shimSettings(node: Node, { name, listen }: RunRequest): Record<string, 
 /** @throws {MoveError} unknown-workload, move-in-progress */
 export async function stopWorkload(node: Node, name: string): Promise<{ exitCode?: number }> {
   return exclusively(node, name, async () => {
-    await stopTree(ownWorkload(node, name));
+    const workload = ownWorkload(node, name);
+    await stopTree(workload);
+    await carrierOf(workload).end(node.tools, workload, workload.isolated);
     const exitCode = node.store.exitCode(name);
     return exitCode === undefined ? {} : { exitCode };
   });
@@ -86,7 +93,8 @@ export async function moveWorkload(
   agentAddress(node.cluster, request.to);
   if (request.to === node.name) throw new MoveError('same-node', `${request.name} is at ${node.name} already`);
   if (lifeOf(workload) === 'ended') throw new MoveError('workload-ended', `${request.name} has ended`);
-  const { name, to, mover, allowUnknown = false, maxBlackoutMs, by = { user: 'unknown', host: node.name } } = request;
+  const mover = chosenMover(workload, request.mover);
+  const { name, to, allowUnknown = false, maxBlackoutMs, by = { user: 'unknown', host: node.name } } = request;
   const { when = 'now', deadlineMs = deadlineMsDefault, after = 'give-up' } = request;
   return exclusively(node, name, async () => {
     if (workload.moving !== undefined) {
@@ -207,15 +215,25 @@ export async function preflightOf(node: Node, request: MoveRequest): Promise<Pre
   const workload = ownWorkload(node, request.name);
   agentAddress(node.cluster, request.to);
   if (request.to === node.name) throw new MoveError('same-node', `${request.name} is at ${node.name} already`);
-  const { findings, blackout, sessions, agent } = await examine(groundOf(node, workload, request, newMoveName()));
+  const mover = chosenMover(workload, request.mover);
+  const { findings, blackout, sessions, agent } = await examine(
+    groundOf(node, workload, { ...request, mover }, newMoveName()),
+  );
   await agent?.close();
   return {
-    ...{ workload: workload.name, from: node.name, to: request.to, mover: request.mover },
+    ...{ workload: workload.name, from: node.name, to: request.to, mover },
     ok: findings.every(({ severity }) => severity !== 'blocks'),
     findings: [...findings],
     sessions: sessions.length,
     ...(blackout === undefined ? {} : { blackout }),
   };
+}
+
+/** Processes are taken along in the way that they were started for, or not at all. @throws {MoveError} mover-unfit */
+function chosenMover(workload: StoredWorkload, wanted: WantedMover): MoverName {
+  const mover = wanted === 'own' ? workload.mover : wanted;
+  if (moverOf(mover).carrier === undefined || mover === workload.mover) return mover;
+  throw new MoveError('mover-unfit', `${workload.name} was started to be moved by ${workload.mover}, not by ${mover}`);
 }
 
 /** Names sort by time. */
@@ -229,7 +247,7 @@ function newMoveName(): string {
 function groundOf(
   node: Node,
   workload: StoredWorkload,
-  wanted: Pick<MoveRequest, 'to' | 'mover' | 'allowUnknown'>,
+  wanted: Pick<MoveRequest, 'to' | 'allowUnknown'> & { readonly mover: MoverName },
   move: string,
 ): MoveGround {
   const address = agentAddress(node.cluster, wanted.to);

@@ -128,7 +128,7 @@ function requestOf(rule: AlertRule, agent: string): EvacuateRequest {
     ignoreAntiAffinity: rule['ignore-anti-affinity'],
     allowUnknown: rule['allow-unknown'],
     concurrency: rule.concurrency,
-    mover: 'criu',
+    mover: 'own',
     by: { user: `alert ${rule.name}`, host: agent },
   };
 }

@@ -28,6 +28,7 @@ export const agent = defineCommand({
       'leave images where they are after a move; they hold the memory of applications',
     ),
     criu: option(text('PATH'), 'criu', 'the CRIU to freeze and restore with'),
+    runc: option(text('PATH'), 'runc', 'the runc that starts and moves containers (holdfast run --bundle)'),
     'monitor-file': optional(
       path(),
       'YAML file with connect-string, user and password of an account that may read limits of the database, for preflight',
@@ -63,7 +64,7 @@ export const agent = defineCommand({
       securitySettings: settings,
       workloadKeys: settings.workloadKeys,
       store: openStore(settings),
-      tools: { criu: settings.criu },
+      tools: { criu: settings.criu, runc: settings.runc },
       ...(settings.monitorFile === undefined ? {} : { monitor: loadMonitor(settings.monitorFile) }),
       ...(settings.hooksDir === undefined
         ? {}

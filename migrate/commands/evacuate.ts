@@ -6,6 +6,7 @@ import { type EvacuationEvent, type EvacuationMove, type EvacuationRecord, leftB
 import { concurrencyMax } from '../limits.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { type Column, printJson, printTable, shownMs } from '../output.js';
+import { wantedMovers } from '../record.js';
 
 export const evacuate = defineCommand({
   name: 'evacuate',
@@ -19,7 +20,7 @@ export const evacuate = defineCommand({
     resume: option(flag(), 'false', 'go on with an evacuation that stopped or was cut off'),
     anew: option(flag(), 'false', 'make a new plan although the last evacuation was not finished'),
     'ignore-anti-affinity': option(flag(), 'false', 'also put workloads together that should be kept apart'),
-    mover: option(choice('criu', 'relink'), 'criu', 'as of holdfast move'),
+    mover: option(choice(...wantedMovers), 'own', 'as of holdfast move'),
     'allow-unknown': option(flag(), 'false', 'move also sessions that cannot be watched (encrypted, unknown driver)'),
     json: option(flag(), 'false', 'print the record of the evacuation as JSON'),
     ...operatorOptions,

@@ -140,7 +140,8 @@ export const nodes = defineCommand({
       agent: operator.cluster.nodes[node]?.agent.host,
       state: error?.code ?? 'up',
       workloads: reply?.workloads,
-      criu: reply?.criu.version ?? (reply?.criu.missing && `no: ${reply.criu.missing}`),
+      criu: shownTool(reply?.carriers.criu),
+      runc: shownTool(reply?.carriers.runc),
     }));
     if (settings.json) printJson(rows);
     else printTable(nodeColumns, rows, 'the cluster file names no nodes');
@@ -148,12 +149,19 @@ export const nodes = defineCommand({
   },
 });
 
+function shownTool(
+  state: { version?: string | undefined; missing?: string | undefined } | undefined,
+): string | undefined {
+  return state?.version ?? (state?.missing && `no: ${state.missing}`);
+}
+
 interface NodeView {
   readonly node: string;
   readonly agent: string | undefined;
   readonly state: string;
   readonly workloads: number | undefined;
   readonly criu: string | undefined;
+  readonly runc: string | undefined;
 }
 
 const nodeColumns: readonly Column<NodeView>[] = [
@@ -162,6 +170,7 @@ const nodeColumns: readonly Column<NodeView>[] = [
   { head: 'state', cell: ({ state }) => state },
   { head: 'workloads', cell: ({ workloads }) => workloads, align: 'right' },
   { head: 'criu', cell: ({ criu }) => criu ?? '-' },
+  { head: 'runc', cell: ({ runc }) => runc ?? '-', spare: 1 },
 ];
 
 /** The list is not whole: a line for each part that gave no answer. @returns the exit code */

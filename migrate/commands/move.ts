@@ -8,7 +8,7 @@ import { MoveError } from '../errors.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { printJson } from '../output.js';
 import { Progress, summary } from '../progress.js';
-import { afterDeadline, type MoveRecord, moments, moverNames } from '../record.js';
+import { afterDeadline, type MoveRecord, moments, wantedMovers } from '../record.js';
 
 /** Written as a name: what has a property `then` may be taken for a promise. */
 const thenName = 'then';
@@ -26,9 +26,9 @@ export const move = defineCommand({
   options: {
     to: required(name(), 'node to move to'),
     mover: option(
-      choice(...moverNames),
-      'criu',
-      'criu moves the processes; relink only the link, for trials without root',
+      choice(...wantedMovers),
+      'own',
+      'own: as it was started, criu for processes, runc for containers; relink moves only the link, for trials without root',
     ),
     'allow-unknown': option(flag(), 'false', 'move also sessions that cannot be watched (encrypted, unknown driver)'),
     'max-blackout': optional(

@@ -6,6 +6,7 @@ import { criuMsMax } from '../limits.js';
 import { Operator, operatorOptions } from '../operator.js';
 import { type Column, printJson, printTable, shownBytes, shownMs } from '../output.js';
 import type { Blackout, Finding, PreflightReport } from '../preflight/finding.js';
+import { wantedMovers } from '../record.js';
 
 /** CRIU's check on both hosts, and the database. */
 const preflightMsMax = 2 * criuMsMax;
@@ -23,7 +24,7 @@ export const preflight = defineCommand({
   positional: '<workload>',
   options: {
     to: required(name(), 'node to move to'),
-    mover: option(choice('criu', 'relink'), 'criu', 'how it is to be moved, as for holdfast move'),
+    mover: option(choice(...wantedMovers), 'own', 'how it is to be moved, as for holdfast move'),
     'allow-unknown': option(flag(), 'false', 'sessions that cannot be watched are no reason against it'),
     'expect-blackout': option(flag(), 'false', 'say also how long the application would wait'),
     json: option(flag(), 'false', 'print everything that was found as JSON'),

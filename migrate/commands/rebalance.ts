@@ -18,6 +18,7 @@ import {
 import type { NodeLoad } from '../fleet/messages.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { type Column, printJson, printTable } from '../output.js';
+import { type WantedMover, wantedMovers } from '../record.js';
 import { readOrNothing } from '../workload/process.js';
 
 export const rebalance = defineCommand({
@@ -30,7 +31,7 @@ export const rebalance = defineCommand({
     for: option(duration(), '10m', 'it must have been uneven for so long'),
     'cool-down': option(duration(), '30m', 'between two rounds of moves, and two moves of one workload'),
     'moves-max': option(count(1, 100), '3', 'moves in one round'),
-    mover: option(choice('criu', 'relink'), 'criu', 'as of holdfast move'),
+    mover: option(choice(...wantedMovers), 'own', 'as of holdfast move'),
     state: optional(path(), 'file that remembers the last looks; rebalance.json below ~/.local/state/holdfast'),
     json: option(flag(), 'false', 'print loads, verdict and moves as JSON'),
     ...operatorOptions,
@@ -76,7 +77,7 @@ interface Done {
 async function makeMoves(
   operator: Operator,
   { moves, state }: Balance,
-  mover: 'criu' | 'relink',
+  mover: WantedMover,
   file: string,
 ): Promise<Done> {
   const moved: string[] = [];

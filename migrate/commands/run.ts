@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { ConfigError, option, optional, required } from '../../shim/program/config.js';
 import { defineCommand } from '../../shim/program/run.js';
 import { address, flag, list, name, path, text } from '../../shim/program/values.js';
@@ -7,12 +8,16 @@ import { printJson } from '../output.js';
 export const run = defineCommand({
   name: 'run',
   summary: 'Starts an application together with its shim, as one workload that can be moved.',
-  positional: '<command...>',
+  positional: '[command...]',
   runsCommand: true,
   options: {
     name: required(name(), 'name of the workload'),
     node: optional(name(), 'where to start it; the first node of the cluster file when left out'),
     listen: option(address(), '127.0.0.1:1521', 'where the shim listens: the database address of the application'),
+    bundle: optional(
+      path('DIR'),
+      'OCI bundle (config.json and root file system) to start as a container, by runc; its own command when none is given',
+    ),
     cwd: optional(path('DIR'), 'working directory of the application; the present one when left out'),
     env: optional(
       list(text('NAME[=VALUE]')),
@@ -27,12 +32,18 @@ export const run = defineCommand({
   },
   examples: [
     ['holdfast run --name orders -- node orders.js', 'An application that connects to 127.0.0.1:1521'],
+    ['holdfast run --name web --bundle /srv/bundles/web', 'A container; its application connects to 127.0.0.1:1521'],
     [
       'holdfast run --name billing --node node-b --listen 127.0.0.1:1621 --env ZONE=eu -- ./billing',
       'A second one, elsewhere',
     ],
   ],
   async main({ settings, args }) {
+    const { bundle } = settings;
+    if (args.length === 0 && bundle === undefined)
+      throw new ConfigError('bad-option', 'there is nothing to run: a command, or --bundle');
+    // Those of this shell are not for a container: it has its own.
+    const own = bundle === undefined ? { HOME: process.env.HOME ?? '/', PATH: process.env.PATH ?? '' } : {};
     const operator = new Operator(settings);
     const node = settings.node ?? operator.nodes[0] ?? '';
     const workload = await operator.ask(
@@ -42,9 +53,10 @@ export const run = defineCommand({
         name: settings.name,
         command: [...args],
         cwd: settings.cwd ?? process.cwd(),
-        env: { HOME: process.env.HOME ?? '/', PATH: process.env.PATH ?? '', ...variables(settings.env ?? []) },
+        env: { ...own, ...variables(settings.env ?? []) },
         listen: settings.listen,
         labels: labelsOf(settings.label ?? []),
+        ...(bundle === undefined ? {} : { bundle: resolve(bundle) }),
       },
       { timeoutMs: 0 },
     );

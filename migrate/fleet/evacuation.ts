@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { assertNever } from '../../shim/program/errors.js';
-import { moveRecord } from '../record.js';
+import { wantedMovers } from '../record.js';
 import type { Placements } from './placement.js';
 
 const failure = z.object({ code: z.string(), message: z.string() });
@@ -32,7 +32,7 @@ export const evacuationRecord = z.object({
   startedAt: z.string(),
   ms: z.number(),
   by: z.object({ user: z.string(), host: z.string() }),
-  mover: moveRecord.shape.mover,
+  mover: z.enum(wantedMovers),
   allowUnknown: z.boolean(),
   concurrency: z.number(),
   targets: z.array(

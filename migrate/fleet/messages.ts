@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { concurrencyMax, labelCharactersMax, labelsMax } from '../limits.js';
-import { moveRecord } from '../record.js';
+import { wantedMovers } from '../record.js';
 
 /** Given to a workload when it is started. */
 export const labels = z
@@ -41,7 +41,7 @@ export const evacuateRequest = z.object({
   anew: z.boolean().optional(),
   ignoreAntiAffinity: z.boolean().optional(),
   concurrency: z.number().int().min(1).max(concurrencyMax),
-  mover: moveRecord.shape.mover,
+  mover: z.enum(wantedMovers),
   allowUnknown: z.boolean().optional(),
   by: z.object({ user: z.string(), host: z.string() }),
 });

@@ -4,7 +4,7 @@ import { errorText } from '../../shim/program/errors.js';
 import { MoveError } from '../errors.js';
 import { ghostBytesMax, stopMsMax } from '../limits.js';
 import { processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
-import { killTree } from '../workload/start.js';
+import { killTree, startTree } from '../workload/start.js';
 import type { ProcessIdentity } from '../workload/store.js';
 import type { Job, Mover, ToolState, Tools } from './mover.js';
 import { markQueuesSent } from './tcp-image.js';
@@ -17,12 +17,16 @@ export const criu = {
   // Dump, restore and bind of a small tree, and pages written and read once each.
   guess: { fixedMs: 350, bytesPerMs: 500_000 },
   carrier: {
+    missing: 'criu-missing',
     check: checkCriu,
+    start: startTree,
     dump,
     thaw: async () => undefined,
     restore,
     restored: ({ directory }) => processIn(pidFileIn(directory)),
     end: async (_tools, first, isolated) => killTree({ ...first, isolated }),
+    parts: () => [],
+    hostPath: () => (path) => path,
   },
 } as const satisfies Mover;
 
@@ -34,7 +38,7 @@ export const criu = {
 const common = ['--tcp-established', '--network-lock', 'skip', '--manage-cgroups=ignore', '--file-locks', '-v3'];
 
 /** Asks CRIU itself whether it works here. */
-export async function checkCriu({ criu: program }: Tools): Promise<ToolState> {
+export async function checkCriu({ criu: program }: Pick<Tools, 'criu'>): Promise<ToolState> {
   if (process.getuid?.() !== 0) return { missing: 'CRIU needs root' };
   try {
     await outputOf(program, 'check');
@@ -57,7 +61,7 @@ async function dump({ tools, workload, directory }: Job): Promise<void> {
   const ghosts = ['--ghost-limit', String(ghostBytesMax)];
   const tree = ['--tree', String(workload.pid)];
   const args = ['dump', ...tree, '--images-dir', image, '--log-file', log, '--leave-running', ...ghosts];
-  await perform(tools.criu, [...args, ...common], { log, code: 'dump-failed' });
+  await perform(tools.criu, [...args, ...common], { name: 'CRIU', logs: [log], code: 'dump-failed' });
   markQueuesSent(image);
 }
 
@@ -79,7 +83,7 @@ async function restore({ tools, directory }: Job, stop?: AbortSignal): Promise<P
   const image = imageIn(directory);
   const args = ['restore', '--images-dir', image, '--log-file', log, '--restore-detached', '--pidfile', pidFile];
   try {
-    await perform(tools.criu, [...args, ...common], { log, code: 'restore-failed', stop });
+    await perform(tools.criu, [...args, ...common], { name: 'CRIU', logs: [log], code: 'restore-failed', stop });
   } catch (error) {
     const half = processIn(pidFile);
     if (half !== undefined) await killTree({ ...half, isolated: true });

@@ -1,11 +1,14 @@
 import type { Phase } from '../plan.js';
+import type { FindingCode } from '../preflight/errors.js';
 import type { MoverName } from '../record.js';
+import type { StartOptions } from '../workload/start.js';
 import type { ProcessIdentity, StoredWorkload } from '../workload/store.js';
 
 /** Programs that movers use, as the agent of a node was told where they are. */
 export interface Tools {
-  /** Path of CRIU. */
+  /** Paths. */
   readonly criu: string;
+  readonly runc: string;
 }
 
 /** Whether a mover can work at a node. */
@@ -38,8 +41,15 @@ export interface Job {
  * by whom the proxy binds, and the steps of a move let them go with SIGCONT.
  */
 export interface Carrier {
+  /** The finding when they do not. */
+  readonly missing: FindingCode;
   /** Asks the programs themselves whether they work here. */
   check(tools: Tools): Promise<ToolState>;
+  /**
+   * Starts a workload; resolves when its shim listens and its application has been started.
+   * @throws {MoveError} start-failed, bundle-unfit
+   */
+  start(options: StartOptions): Promise<ProcessIdentity & { readonly command: string[] }>;
   /** Stops the processes and writes their image. @throws {MoveError} dump-failed */
   dump(job: Job): Promise<void>;
   /** Takes back what a dump that was cut off may have left behind, besides stopped processes. */
@@ -54,4 +64,8 @@ export interface Carrier {
   restored(job: Job): ProcessIdentity | undefined;
   /** Kills processes, stopped or not, and what is kept about them. @returns whether nothing is left */
   end(tools: Tools, first: ProcessIdentity, isolated: boolean): Promise<boolean>;
+  /** What of the node the workload consists of besides files that are open. @param directory of the workload */
+  parts(workload: StoredWorkload, directory: string): readonly string[];
+  /** Where a file that its processes know by a path is at the node; undefined: at no place that another node could have. */
+  hostPath(workload: StoredWorkload, directory: string): (path: string) => string | undefined;
 }

@@ -19,14 +19,24 @@ export async function outputOf(program: string, ...args: readonly string[]): Pro
 }
 
 /**
- * Runs a program that has CRIU write into `log`, and says by that why it failed.
+ * Runs a program, and says by what it has written into its logs why it failed: the first that tells something counts.
  * @param stop kills it and what it has made so far; never for a dump: half-way its tree is not as it was
  * @throws {MoveError} with the code that is given
  */
 export async function perform(
   program: string,
   args: readonly string[],
-  { log, code, stop }: { readonly log: string; readonly code: MoveErrorCode; readonly stop?: AbortSignal | undefined },
+  {
+    name,
+    logs,
+    code,
+    stop,
+  }: {
+    readonly name: string;
+    readonly logs: readonly string[];
+    readonly code: MoveErrorCode;
+    readonly stop?: AbortSignal | undefined;
+  },
 ): Promise<void> {
   const running = execute(program, args, { timeout: criuMsMax, cwd: '/' });
   // Nothing to read, and nobody who keeps it open.
@@ -36,25 +46,28 @@ export async function perform(
   try {
     await running;
   } catch (cause) {
-    const reason = lastErrors(readOrNothing(log) ?? '') || exitText(program, cause);
-    throw new MoveError(code, `${reason} (${log})`, { cause });
+    const found = logs.find((log) => lastErrors(readOrNothing(log) ?? '') !== '');
+    const reason = found === undefined ? exitText(name, cause) : lastErrors(readOrNothing(found) ?? '');
+    throw new MoveError(code, `${reason} (${found ?? logs[0]})`, { cause });
   } finally {
     stop?.removeEventListener('abort', kill);
   }
 }
 
 /** Without the command line, which is long and says nothing to people. */
-function exitText(program: string, cause: unknown): string {
+function exitText(name: string, cause: unknown): string {
   if (typeof cause !== 'object' || cause === null || !('stderr' in cause) || !('code' in cause))
     return errorText(cause);
   // It could not even be started: a code of the system in place of an exit code.
   if (typeof cause.code === 'string') return errorText(cause);
-  return String(cause.stderr).trim().split('\n').at(-1) || `${program} ended with ${cause.code ?? 'a signal'}`;
+  return String(cause.stderr).trim().split('\n').at(-1) || `${name} ended with ${cause.code ?? 'a signal'}`;
 }
 
-/** CRIU's log says why in the lines before the one that says that it failed. */
+/** CRIU's log says why in the lines before the one that says that it failed; runc's has one line. */
 export function lastErrors(log: string): string {
-  const errors = log.split('\n').flatMap((line) => /Error \(([^)]*)\): (.*)$/.exec(line)?.[2] ?? []);
+  const errors = log
+    .split('\n')
+    .flatMap((line) => /Error \([^)]*\): (.*)$/.exec(line)?.[1] ?? /level=error msg="(.*)"$/.exec(line)?.[1] ?? []);
   // It says this always, when it may not raise its own limit of open files.
   const own = errors.filter((text) => !text.includes('RLIMIT_NOFILE'));
   const telling = own.filter((text) => !text.endsWith('FAILED.'));

@@ -13,6 +13,8 @@ export type FindingCode =
   | 'versions-differ'
   // The two hosts.
   | 'criu-missing'
+  | 'runc-missing'
+  | 'bundle-differs'
   | 'architecture-differs'
   | 'processor-lacks'
   | 'kernel-older'

@@ -12,10 +12,10 @@ import { shownMs } from '../output.js';
 import { machineIdentity } from '../workload/process.js';
 import { lifeOf } from '../workload/store.js';
 import { judgeDatabase } from './database.js';
-import type { HostFacts, Inspection, TreeFacts } from './facts.js';
+import type { FileFacts, HostFacts, Inspection, TreeFacts } from './facts.js';
 import { type Blackout, blocks, type Finding, isFindingCode, sorted, warns } from './finding.js';
 import { hostFacts } from './host.js';
-import { judgeCarrier, judgeFiles, judgeHosts, judgeTree, judgeVersions } from './judge.js';
+import { judgeCarrier, judgeFiles, judgeHosts, judgeParts, judgeTree, judgeVersions } from './judge.js';
 import { readDatabase } from './monitor.js';
 import { predictBlackout } from './predict.js';
 import { lookAgain, treeFacts } from './tree.js';
@@ -46,8 +46,7 @@ export async function examine(context: MoveGround): Promise<Examination> {
   const status = await answer(findings, 'source', () => context.shim.status());
   const known = status && (await answer(findings, 'proxy', () => askProxy(context, status)));
   if (status !== undefined && known !== undefined) findings.push(...judgeLink(context, status, known));
-  const tree =
-    status && context.mover.carrier !== undefined ? await treeFacts(context.workload, status.pid) : undefined;
+  const tree = status && (await treeOf(context, status));
   const agent = await answer(findings, 'target', () => connect(context));
   const target = agent && (await answer(findings, 'target', () => inspect(context, agent, tree)));
   if (agent !== undefined && target === undefined) await agent.close();
@@ -64,6 +63,17 @@ export async function examine(context: MoveGround): Promise<Examination> {
     ...{ findings: sorted(findings), blackout, sessions: known?.sessions ?? [] },
     ...defined({ row: known?.row, shimPid: status?.pid, agent: target && agent }),
   };
+}
+
+/** Of processes that are to be taken along. */
+async function treeOf({ mover, workload, store }: MoveGround, { pid }: ShimStatus): Promise<TreeFacts | undefined> {
+  if (mover.carrier === undefined) return undefined;
+  return treeFacts(workload, pid, mover.carrier.hostPath(workload, store.directory(workload.name)));
+}
+
+/** What the workload consists of, as it is here. */
+function partsOf({ mover, workload, store }: MoveGround): FileFacts[] {
+  return lookAgain(mover.carrier?.parts(workload, store.directory(workload.name)) ?? []);
 }
 
 interface Known {
@@ -125,17 +135,18 @@ async function connect({ target }: MoveGround): Promise<ControlClient<AgentVerbs
 }
 
 async function inspect(
-  { workload, target, mover }: MoveGround,
+  ground: MoveGround,
   agent: ControlClient<AgentVerbs>,
   tree: TreeFacts | undefined,
 ): Promise<Inspection> {
+  const { workload, target, mover } = ground;
   const { pid, startTicks } = workload;
   const request = {
     workload: workload.name,
     mover: mover.name,
     process: { pid, startTicks },
     ports: [...(tree?.ports ?? [])],
-    files: (tree?.files ?? []).map(({ path }) => path),
+    files: [...(tree?.files ?? []), ...partsOf(ground)].map(({ path }) => path),
   };
   try {
     return await agent.call('inspect', request, { timeoutMs: criuMsMax });
@@ -170,21 +181,24 @@ async function judgeTarget(context: MoveGround, found: Inspection, tree: TreeFac
     findings.push(blocks('state-not-shared', 'target', `${one} has an --image-dir of its own, ${other} has none`));
   }
   const after = lookAgain(tree.files.map(({ path }) => path));
+  findings.push(...judgeParts(partsOf(context), found.files, node));
   return [...findings, ...judgeFiles(tree.files, found.files, after, node)];
 }
 
 function judgeSource(
-  { workload, node, target }: MoveGround,
+  { workload, node, target, mover }: MoveGround,
   source: HostFacts,
   found: Inspection | undefined,
   tree: TreeFacts,
 ): Finding[] {
+  const { carrier } = mover;
+  if (carrier === undefined) return [];
   const isolated = workload.isolated
     ? []
     : [blocks('not-isolated', 'workload', `${workload.name} has no process-id namespace of its own`)];
   const both = found === undefined ? [] : judgeHosts(source, found, target.node, tree);
-  const theirs = found === undefined ? [] : judgeCarrier(found.host, 'target', target.node);
-  return [...isolated, ...judgeCarrier(source, 'source', node), ...theirs, ...judgeTree(tree), ...both];
+  const theirs = found === undefined ? [] : judgeCarrier(carrier, found.host, 'target', target.node);
+  return [...isolated, ...judgeCarrier(carrier, source, 'source', node), ...theirs, ...judgeTree(tree), ...both];
 }
 
 function versionsOf(

@@ -105,6 +105,15 @@ const explanations: Readonly<Record<FindingCode, Explanation>> = {
     means: 'processes cannot be frozen or restored there',
     advice: 'install CRIU 4 and name it with --criu; criu check must pass as root',
   },
+  'runc-missing': {
+    means: 'containers cannot be frozen or restored there',
+    advice: 'install runc 1.1 or later and CRIU 4, and name them with --runc and --criu; criu check must pass as root',
+  },
+  'bundle-differs': {
+    means:
+      'the container consists of that: its root file system, what is mounted into it, Node.js and Holdfast for its shim',
+    advice: 'put the same there under the same path',
+  },
   'architecture-differs': {
     means: 'machine code of one does not run on the other',
     advice: 'move to a node of the same architecture',

@@ -1,5 +1,6 @@
 /** What facts mean for a move. Pure. */
 import { ghostBytesMax } from '../limits.js';
+import type { Carrier } from '../movers/mover.js';
 import { shownBytes } from '../output.js';
 import type { FileFacts, HostFacts, Inspection, TreeFacts } from './facts.js';
 import { blocks, type Finding, warns } from './finding.js';
@@ -22,9 +23,14 @@ export function judgeHosts(source: HostFacts, target: Inspection, node: string, 
   ];
 }
 
-export function judgeCarrier({ carrier }: HostFacts, place: 'source' | 'target', node: string): Finding[] {
+export function judgeCarrier(
+  { missing: code }: Pick<Carrier, 'missing'>,
+  { carrier }: HostFacts,
+  place: 'source' | 'target',
+  node: string,
+): Finding[] {
   if (carrier?.missing === undefined) return [];
-  return [blocks('criu-missing', place, `no CRIU at ${node}: ${carrier.missing}`)];
+  return [blocks(code, place, `${code === 'criu-missing' ? 'no CRIU' : 'no runc'} at ${node}: ${carrier.missing}`)];
 }
 
 function judgeProcessor(source: HostFacts, target: HostFacts, node: string): Finding[] {
@@ -120,6 +126,18 @@ export function judgeFiles(
     return [
       blocks('file-differs', 'target', `${file.path} has ${file.bytes} bytes here, ${found.bytes} bytes at ${node}`),
     ];
+  });
+}
+
+/** What a container consists of: there, and of the same kind and size. */
+export function judgeParts(parts: readonly FileFacts[], target: readonly FileFacts[], node: string): Finding[] {
+  return parts.flatMap(({ path, kind, bytes }) => {
+    const found = target.find((file) => file.path === path);
+    if (found?.kind === kind && found.bytes === bytes) return [];
+    const size = kind === 'file' ? ` of ${bytes} bytes` : '';
+    const theirs =
+      found === undefined || found.kind === 'missing' ? 'nothing' : `a ${found.kind} of ${found.bytes} bytes`;
+    return [blocks('bundle-differs', 'target', `${path} is a ${kind}${size} here, ${theirs} at ${node}`)];
   });
 }
 

@@ -13,14 +13,19 @@ const run = promisify(execFile);
 /**
  * Looks at every process of a running workload. A process may end meanwhile: what is gone counts as not there.
  * @param shimPid in the workload's own namespace; its link is closed before the freeze
+ * @param hostPath where a file is that the processes know by a path
  */
-export async function treeFacts(workload: StoredWorkload, shimPid: number): Promise<TreeFacts> {
+export async function treeFacts(
+  workload: StoredWorkload,
+  shimPid: number,
+  hostPath: (path: string) => string | undefined,
+): Promise<TreeFacts> {
   const tree = processTree(workload.pid, workload.isolated);
   const shim = outerPid(tree, shimPid);
   const opened = tree.flatMap(descriptorsOf);
   const mapped = tree.flatMap(mappedPaths);
   const links = opened.map(({ link }) => link);
-  const files = filesOf(opened, mapped);
+  const files = filesOf(opened, mapped, hostPath);
   const inodes = new Set(tree.flatMap(socketInodes));
   const own = new Set(tree.filter((pid) => pid !== shim).flatMap(socketInodes));
   const tcp = tcpTable(workload.pid);
@@ -87,13 +92,21 @@ function isOnDisk(path: string): boolean {
   return path.startsWith('/') && !kernelFiles.test(path) && !deletedMark.test(path);
 }
 
-function filesOf(opened: readonly Descriptor[], mapped: readonly string[]): FileFacts[] {
+function filesOf(
+  opened: readonly Descriptor[],
+  mapped: readonly string[],
+  hostPath: (path: string) => string | undefined,
+): FileFacts[] {
   const files = new Map<string, FileFacts>();
-  for (const path of mapped.filter(isOnDisk)) files.set(path, fileAt(path, path, false));
+  for (const each of mapped.filter(isOnDisk)) {
+    const path = hostPath(each);
+    if (path !== undefined) files.set(path, fileAt(path, path, false));
+  }
   for (const { at, link, written } of opened) {
-    if (!isOnDisk(link)) continue;
-    const former = files.get(link);
-    files.set(link, fileAt(at, link, written || (former?.written ?? false)));
+    const path = isOnDisk(link) ? hostPath(link) : undefined;
+    if (path === undefined) continue;
+    const former = files.get(path);
+    files.set(path, fileAt(at, path, written || (former?.written ?? false)));
   }
   return [...files.values()].filter(({ kind }) => kind !== 'missing');
 }

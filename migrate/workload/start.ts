@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { MoveError } from '../errors.js';
 import { startMsMax, stopMsMax } from '../limits.js';
+import type { Tools } from '../movers/mover.js';
 import { isAlive, processState, processTree, readOrNothing, signal, waitUntil } from './process.js';
-import type { StoredWorkload } from './store.js';
+import type { ProcessIdentity, StoredWorkload } from './store.js';
 
 /**
  * The first process of a workload: starts the shim, then the application; hands SIGTERM on, reaps what is left over, and
@@ -13,6 +14,8 @@ import type { StoredWorkload } from './store.js';
  * is process 1, and its end ends them all. /proc is the machine's, so the id it reads there is the one its agent sees.
  */
 const initScript = `
+# A container is given descriptors of its host.
+exec </dev/null >/dev/null 2>&1
 node=$1 shim=$2 dir=$3 cwd=$4
 shift 4
 asked= app_pid=
@@ -50,31 +53,64 @@ exit "$status"
 `;
 
 export interface StartOptions {
+  readonly name: string;
+  readonly tools: Tools;
   readonly directory: string;
+  /** Empty: that of the bundle. */
   readonly command: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   /** Options of the shim, as in its YAML file. */
   readonly shim: Readonly<Record<string, string | boolean>>;
+  /** Of the container that it is to be. */
+  readonly bundle?: string | undefined;
   /** Needs root. */
   readonly isolated: boolean;
 }
 
-const shimProgram = new URL('../../shim/main.js', import.meta.url).pathname;
+/** Where Holdfast is installed, with what it depends on. */
+export const packageDirectory = new URL('../../..', import.meta.url).pathname;
+const scriptName = 'init.sh';
+
+/**
+ * Writes what the first process of a workload reads.
+ * @param shim options of the shim, as it sees them
+ * @returns the files
+ */
+export function writeStart(directory: string, shim: StartOptions['shim']): string[] {
+  const files = [join(directory, 'shim.yaml'), join(directory, scriptName)] as const;
+  writeFileSync(files[0], stringify(shim), { mode: 0o600 });
+  writeFileSync(files[1], initScript, { mode: 0o600 });
+  return [...files];
+}
+
+/** The command line of the first process. @param directory where what was written is, as that process sees it */
+export function initWords(
+  directory: string,
+  { node, shim, cwd }: { readonly node: string; readonly shim: string; readonly cwd: string },
+  command: readonly string[],
+): string[] {
+  return ['sh', join(directory, scriptName), node, shim, directory, cwd, ...command];
+}
+
+/** Why nothing runs: the last that was said before it. */
+export function startFailed(directory: string, program: string): MoveError {
+  const log = readOrNothing(join(directory, 'shim.log'))?.trim().split('\n').at(-1);
+  return new MoveError('start-failed', `the workload did not start: ${log || `${program} failed`}`);
+}
 
 /**
  * Starts a tree that does not depend on this process: a session of its own, no pipe in between.
  * @returns once the shim listens and the application has been started
  * @throws {MoveError} start-failed
  */
-export async function startTree(options: StartOptions): Promise<Pick<StoredWorkload, 'pid' | 'startTicks'>> {
-  const { directory } = options;
-  writeFileSync(join(directory, 'shim.yaml'), stringify(options.shim), { mode: 0o600 });
-  const script = join(directory, 'init.sh');
-  writeFileSync(script, initScript, { mode: 0o600 });
-  const init = ['sh', script, process.execPath, shimProgram, directory, options.cwd];
+export async function startTree(options: StartOptions): Promise<ProcessIdentity & { readonly command: string[] }> {
+  const { directory, cwd, command } = options;
+  writeStart(directory, options.shim);
+  const shim = join(packageDirectory, 'dist/shim/main.js');
+  const init = initWords(directory, { node: process.execPath, shim, cwd }, command);
   // setsid comes after the fork: CRIU refuses a tree whose session leader is outside.
-  const words = [...(options.isolated ? ['unshare', '--pid', '--fork', 'setsid'] : []), ...init, ...options.command];
+  const words = [...(options.isolated ? ['unshare', '--pid', '--fork', 'setsid'] : []), ...init];
   const [file = '', ...args] = words;
   // CRIU makes a directory in the first process's working directory, always with the same name: no two trees may share it.
   const child = spawn(file, args, { cwd: directory, detached: true, stdio: 'ignore', env: environment(options.env) });
@@ -85,10 +121,9 @@ export async function startTree(options: StartOptions): Promise<Pick<StoredWorkl
   const up = await Promise.race([failed, waitUntil(() => ready() || ended(), startMsMax)]);
   const pid = Number(readOrNothing(join(directory, 'pid')));
   const startTicks = processState(pid)?.startTicks;
-  if (up && ready() && startTicks !== undefined) return { pid, startTicks };
+  if (up && ready() && startTicks !== undefined) return { pid, startTicks, command: [...command] };
   if (startTicks !== undefined) signal(processTree(pid, options.isolated), 'SIGKILL');
-  const log = readOrNothing(join(directory, 'shim.log'))?.trim().split('\n').at(-1);
-  throw new MoveError('start-failed', `the workload did not start: ${log || `${file} failed`}`);
+  throw startFailed(directory, file);
 }
 
 /** Holdfast's own variables are for its own programs: they would win over the shim's file. io_uring cannot be frozen. */

@@ -28,6 +28,8 @@ const stored = z.object({
   isolated: z.boolean(),
   /** What its processes were started for. */
   mover: z.enum(carrierNames).default('criu'),
+  /** What runc calls the container, for one. */
+  container: z.string().optional(),
   command: z.array(z.string()),
   startedAt: z.string(),
   labels: z.record(z.string(), z.string()).optional(),
@@ -35,7 +37,7 @@ const stored = z.object({
   moving: z.object({ move: z.string(), to: z.string() }).optional(),
 });
 
-const processIdentity = z.object({ pid: z.number(), startTicks: z.string() });
+export const processIdentity = z.object({ pid: z.number(), startTicks: z.string(), container: z.string().optional() });
 export type ProcessIdentity = z.infer<typeof processIdentity>;
 
 const copy = processIdentity.extend({
@@ -103,13 +105,19 @@ export class Store {
     return join(this.#root, name);
   }
 
+  /** What its processes see of that: a container has a directory of its own in there, and the rest is not for its eyes. */
+  #shared(name: string): string {
+    const container = join(this.directory(name), 'container');
+    return existsSync(container) ? container : this.directory(name);
+  }
+
   controlSocket(name: string): string {
-    return join(this.directory(name), 'shim.sock');
+    return join(this.#shared(name), 'shim.sock');
   }
 
   /** What the init writes when the application has ended. */
   exitCode(name: string): number | undefined {
-    const text = readOrNothing(join(this.directory(name), 'exit'));
+    const text = readOrNothing(join(this.#shared(name), 'exit'));
     return text === undefined ? undefined : Number(text);
   }
 

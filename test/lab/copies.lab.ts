@@ -8,7 +8,7 @@ import { shimContract } from '../../shim/control/contract.js';
 import { callControl } from '../../shim/control/rpc-client.js';
 import { Stage } from '../e2e/stage.js';
 import { Witness } from '../e2e/witness.js';
-import { faultyCriu } from './faulty-criu.js';
+import { faultyProgram } from './faulty-program.js';
 
 /**
  * An image is restored twice, on two hosts: the first copy binds and works, the second comes later. It has the same memory, so
@@ -22,7 +22,7 @@ t.test(
   async (t) => {
     const found = await findCriu();
     if (found.kind === 'missing') throw new Error(found.reason);
-    const criu = faultyCriu(t, found.path);
+    const criu = faultyProgram(t, found.path);
     const world = await openWorld({ mover: 'criu', criu: { 'node-a': found.path, 'node-b': criu.path } });
     t.teardown(() => world.close());
     const witness = await Witness.open(world.postgresUrl);

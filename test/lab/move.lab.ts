@@ -6,7 +6,7 @@ import { findCriu } from '../../fixtures/lab/criu.js';
 import { account, node, openWorld, type World } from '../../fixtures/lab/world.js';
 import type { MoveRecord } from '../../migrate/record.js';
 import type { SessionRow } from '../../proxy/control/contract.js';
-import { faultyCriu } from './faulty-criu.js';
+import { faultyProgram } from './faulty-program.js';
 
 /**
  * Moves with CRIU between hosts, and every way in which they can fail. One application goes through all of it in one
@@ -24,8 +24,8 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 
 const found = await findCriu();
 if (found.kind === 'missing') throw new Error(found.reason);
-const atA = faultyCriu(t, found.path);
-const atB = faultyCriu(t, found.path);
+const atA = faultyProgram(t, found.path);
+const atB = faultyProgram(t, found.path);
 const world: World = await openWorld({ mover: 'criu', criu: { 'node-a': atA.path, 'node-b': atB.path } });
 t.teardown(() => world.close());
 const proof = new Proof(world.postgresUrl);
@@ -151,7 +151,7 @@ t.test('when the restore fails the source is put back', async (t) => {
 });
 
 t.test('a copy that was made before the restore failed does not stay', async (t) => {
-  atB.set('restore', '"$criu" "$@"; exit 1');
+  atB.set('restore', '"$program" "$@"; exit 1');
   const record = await move('node-b');
   atB.clear('restore');
   t.match(record, { outcome: 'put-back', error: { code: 'restore-failed' } });
@@ -172,7 +172,7 @@ t.test('when the agent of the target dies the source is put back', async (t) => 
 });
 
 t.test('when the agent of the source dies in mid-move, it puts the source back when it is started again', async (t) => {
-  atA.set('dump', '"$criu" "$@"; kill -KILL $PPID; exit 1');
+  atA.set('dump', '"$program" "$@"; kill -KILL $PPID; exit 1');
   const answer = await move('node-b');
   atA.clear('dump');
   t.match(answer, { error: { code: 'agent-unreachable', message: /start it again/ } });

@@ -53,7 +53,7 @@ async function installation(t: Test) {
       security,
       securitySettings,
       store,
-      tools: { criu: '/nonexistent/criu' },
+      tools: { criu: '/nonexistent/criu', runc: '/nonexistent/runc' },
       log,
       busy: new Set(),
       moves: new Map(),

@@ -13,3 +13,9 @@ t.test('the reason is taken from the log, not the line that says that it failed'
   t.equal(lastErrors(log.split('\n').at(-2) ?? ''), 'Dumping FAILED.');
   t.equal(lastErrors('no errors here'), '');
 });
+
+t.test('what runc says of itself counts as well', async (t) => {
+  const line =
+    'time="2026-11-22T22:37:38Z" level=error msg="runc run failed: container with given ID already exists"\n';
+  t.equal(lastErrors(line), 'runc run failed: container with given ID already exists');
+});

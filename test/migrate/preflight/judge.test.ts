@@ -1,7 +1,14 @@
 import t from 'tap';
 import { ghostBytesMax } from '../../../migrate/limits.js';
 import type { FileFacts, HostFacts, TreeFacts } from '../../../migrate/preflight/facts.js';
-import { judgeCarrier, judgeFiles, judgeHosts, judgeTree, judgeVersions } from '../../../migrate/preflight/judge.js';
+import {
+  judgeCarrier,
+  judgeFiles,
+  judgeHosts,
+  judgeParts,
+  judgeTree,
+  judgeVersions,
+} from '../../../migrate/preflight/judge.js';
 import { host, inShort, target, tree } from './facts.js';
 
 const between = (source: Partial<HostFacts>, there: Partial<HostFacts>, workload: Partial<TreeFacts> = {}) =>
@@ -12,7 +19,7 @@ const between = (source: Partial<HostFacts>, there: Partial<HostFacts>, workload
 t.test('hosts that are alike give nothing to say', async (t) => {
   t.same(between({}, {}), []);
   t.same(judgeTree(tree), []);
-  t.same(judgeCarrier(host, 'target', 'node-b'), []);
+  t.same(judgeCarrier({ missing: 'criu-missing' }, host, 'target', 'node-b'), []);
 });
 
 t.test('another architecture blocks, and then nobody asks for features of the processor', async (t) => {
@@ -50,9 +57,10 @@ t.test('ports in use at the target and a CRIU that is missing block', async (t) 
   t.match(judgeHosts(host, taken, 'node-b', tree), [
     { code: 'port-taken', severity: 'blocks', found: /127\.0\.0\.1:1521/ },
   ]);
-  t.match(judgeCarrier({ ...host, carrier: { missing: 'CRIU needs root' } }, 'source', 'node-a'), [
-    { code: 'criu-missing', place: 'source', found: 'no CRIU at node-a: CRIU needs root' },
-  ]);
+  t.match(
+    judgeCarrier({ missing: 'criu-missing' }, { ...host, carrier: { missing: 'CRIU needs root' } }, 'source', 'node-a'),
+    [{ code: 'criu-missing', place: 'source', found: 'no CRIU at node-a: CRIU needs root' }],
+  );
 });
 
 t.test('whatever CRIU cannot take along is named', async (t) => {
@@ -100,4 +108,11 @@ t.test('parts of more than one version are named', async (t) => {
   t.match(judgeVersions({ shim: '1.0.0', proxy: '1.1.0' }), [
     { severity: 'warns', code: 'versions-differ', found: 'shim 1.0.0, proxy 1.1.0' },
   ]);
+});
+
+t.test('what a container consists of must be at the target: there, of its kind, and as large', async (t) => {
+  const part = { path: '/usr/bin/node', kind: 'file', bytes: 10, written: false } as const;
+  t.same(judgeParts([part], [part], 'node-b'), []);
+  for (const theirs of [[], [{ ...part, kind: 'missing' as const, bytes: 0 }], [{ ...part, bytes: 11 }]])
+    t.match(judgeParts([part], theirs, 'node-b'), [{ code: 'bundle-differs', severity: 'blocks', found: /node-b/ }]);
 });

@@ -21,7 +21,10 @@ async function program(t: Test, script: string, ...args: string[]) {
   t.ok(await waitUntil(() => existsSync(ready), 30_000), 'it runs');
   const pid = child.pid ?? 0;
   const workload = { name: 'w', node: 'a', pid, startTicks: processState(pid)?.startTicks ?? '', isolated: false };
-  return { directory, facts: () => treeFacts({ ...workload, mover: 'criu', command: [], startedAt: '' }, -1) };
+  return {
+    directory,
+    facts: () => treeFacts({ ...workload, mover: 'criu', command: [], startedAt: '' }, -1, (path) => path),
+  };
 }
 
 t.test('memory, threads, and files with their sizes are seen; a deleted one is told apart', async (t) => {
