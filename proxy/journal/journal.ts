@@ -186,12 +186,12 @@ export class Journal {
   }
 
   /**
-   * Twice what is alive, and some segments for what comes. Owners grow while they are written anew: a number from before
+   * Twice what is alive, and room for what comes. Owners grow while they are written anew: a number from before
    * may be less than what is alive by then, and such a log can never be made short enough.
    */
   get #segmentsMax(): number {
     const { segmentsMin, segmentBytes } = this.#limits;
-    return segmentsMin + Math.ceil((2 * this.#checkpointBytes) / segmentBytes);
+    return Math.max(segmentsMin, 2 + Math.ceil((2 * this.#checkpointBytes) / segmentBytes));
   }
 
   #break(error: JournalError): void {

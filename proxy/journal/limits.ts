@@ -1,7 +1,10 @@
 export interface JournalLimits {
   /** A segment is full with so many bytes. Also how much is written at most before the oldest segment is looked at. */
   readonly segmentBytes: number;
-  /** Segments kept whatever is in them. With fewer the same checkpoints would be written again and again. */
+  /**
+   * Segments kept whatever is in them, at least two. With fewer the same checkpoints would be written again and again; with more
+   * there is more to read when a worker is followed by another one.
+   */
   readonly segmentsMin: number;
   /** Segments of no use that are kept for the next ones, which would have to be made, and filled with zeros by the kernel. */
   readonly sparesMax: number;
@@ -11,7 +14,8 @@ export interface JournalLimits {
 
 export const defaultJournalLimits: JournalLimits = {
   segmentBytes: 1024 * 1024,
-  segmentsMin: 4,
+  // With four, checkpoints were a twentieth of the processor time of small calls, and a sixth of that of bulk (docs/performance.md).
+  segmentsMin: 16,
   // What is alive goes up and down with what shims have not acknowledged: 4 MiB with sixteen streams that are busy.
   sparesMax: 8,
   journalBytesMax: 4 * 1024 * 1024 * 1024,
