@@ -104,9 +104,23 @@ const sqlAlchemy: Driver = {
 /** An artifact of the group com.oracle.database.jdbc, or of another one. */
 type Artifact = readonly [name: string, version: string, group?: string];
 
-const javaProgram = join(root, 'fixtures/apps/java/Interop.java');
+const javaPrograms = ['Interop', 'Orders'].map((name) => join(root, 'fixtures/apps/java', `${name}.java`));
 /** Small and quick to start and to move (docs/operations.md). */
 const jvmOptions = ['-XX:+UseSerialGC', '-XX:-UsePerfData', '-XX:TieredStopAtLevel=1', '-Xmx96m'];
+
+/** Java with these on its class path, and the programs of fixtures/apps/java; installed and compiled when it is missing. */
+async function java(name: string, artifacts: readonly Artifact[]): Promise<CommandLine> {
+  const wanted = [artifacts, ...javaPrograms.map((file) => readFileSync(file, 'utf8'))];
+  const directory = await installed(name, wanted, async (home) => {
+    const pom = join(home, 'pom.xml');
+    writeFileSync(pom, pomOf(artifacts));
+    const maven = ['--batch-mode', '--quiet', '--file', pom, 'dependency:copy-dependencies'];
+    await client('mvn', ...maven, '-DoutputDirectory=jars');
+    await client('javac', '-cp', join(home, 'jars/*'), '-d', join(home, 'classes'), ...javaPrograms);
+  });
+  const classPath = `${join(directory, 'jars/*')}:${join(directory, 'classes')}`;
+  return { file: 'java', args: [...jvmOptions, '-cp', classPath] };
+}
 
 function jdbc(name: string, version: string, artifacts: readonly Artifact[]): Driver {
   return {
@@ -115,16 +129,8 @@ function jdbc(name: string, version: string, artifacts: readonly Artifact[]): Dr
     programs: [...plain, 'objects', 'xa', 'hikari', 'hikari-move', 'ucp', 'ucp-move', 'move-criu'],
     calledBy: /jdbcthin/,
     async prepare() {
-      const wanted = [artifacts, readFileSync(javaProgram, 'utf8')];
-      const directory = await installed(name, wanted, async (home) => {
-        const pom = join(home, 'pom.xml');
-        writeFileSync(pom, pomOf(artifacts));
-        const maven = ['--batch-mode', '--quiet', '--file', pom, 'dependency:copy-dependencies'];
-        await client('mvn', ...maven, '-DoutputDirectory=jars');
-        await client('javac', '-cp', join(home, 'jars/*'), '-d', join(home, 'classes'), javaProgram);
-      });
-      const classPath = `${join(directory, 'jars/*')}:${join(directory, 'classes')}`;
-      return (program) => ({ file: 'java', args: [...jvmOptions, '-cp', classPath, 'Interop', program] });
+      const { file, args } = await java(name, artifacts);
+      return (program) => ({ file, args: [...args, 'Interop', program] });
     },
   };
 }
@@ -139,7 +145,10 @@ function pomOf(artifacts: readonly Artifact[]): string {
 }
 
 const hikariCp: Artifact = ['HikariCP', versions.hikariCp, 'com.zaxxer'];
-const ojdbc11 = jdbc('ojdbc11', versions.ojdbc11, [['ojdbc11', versions.ojdbc11], ['ucp11', versions.ucp11], hikariCp]);
+const newest: readonly Artifact[] = [['ojdbc11', versions.ojdbc11], ['ucp11', versions.ucp11], hikariCp];
+const ojdbc11 = jdbc('ojdbc11', versions.ojdbc11, newest);
+/** As for `ojdbc11`; the name of a class and its arguments come behind. */
+export const javaRuntime = (): Promise<CommandLine> => java('ojdbc11', newest);
 const ojdbc8 = jdbc('ojdbc8', versions.ojdbc8, [['ojdbc8', versions.ojdbc8], ['ucp', versions.ucp8], hikariCp]);
 
 export const drivers: readonly Driver[] = [ojdbc11, ojdbc8, node26, node6, python, sqlAlchemy];

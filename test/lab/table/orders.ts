@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { makeBundle } from '../../../fixtures/lab/bundle.js';
 import { freePort } from '../../../fixtures/lab/ports.js';
 import { account, type World } from '../../../fixtures/lab/world.js';
 import { processState, readOrNothing } from '../../../migrate/workload/process.js';
@@ -8,6 +9,7 @@ import type { Witness } from '../../e2e/witness.js';
 import type { Application } from './applications.js';
 
 export const noteBytes = 50;
+const packageRoot = new URL('../../../../', import.meta.url).pathname;
 const pollMs = 20;
 /** Rows of each lane between what is done with it: it is at work then. */
 const rowsMin = 5;
@@ -58,8 +60,21 @@ export class Orders {
     const listen = `127.0.0.1:${await freePort('127.0.0.1')}`;
     const login = [`${listen}/${account.service}`, account.user, account.password];
     const words = [file, ...args, ...login, this.table, this.#gates, String(application.lanes)];
-    await this.holdfast('run', '--name', this.name, '--listen', listen, '--', ...words);
+    const container = application.isContainer ? ['--bundle', this.#bundle()] : [];
+    await this.holdfast('run', '--name', this.name, '--listen', listen, ...container, '--', ...words);
     await this.comeIn();
+  }
+
+  /** It sees Holdfast's programs and its gates under the paths that they have here. */
+  #bundle(): string {
+    const directory = join(this.#options.world.directory, 'bundles', this.name);
+    const own = { destination: process.execPath, source: process.execPath, access: 'ro' } as const;
+    const mounts = [packageRoot, this.#gates].map(
+      (path) => ({ destination: path, source: path, access: 'ro' }) as const,
+    );
+    // All below /usr is there.
+    makeBundle(directory, { args: [], mounts: process.execPath.startsWith('/usr/') ? mounts : [own, ...mounts] });
+    return directory;
   }
 
   /** Waits until each lane has inserted some more. */
@@ -122,7 +137,6 @@ export class Orders {
   }
 
   get #exitCode(): number | undefined {
-    const file = join(this.#options.world.directory, 'state/workloads', this.name, 'exit');
-    return existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
+    return this.#options.world.exitCode(this.name);
   }
 }
