@@ -71,15 +71,17 @@ export function place(session: RecoveredSession, isKept: boolean, counters: Sock
     const { consumed = 0, driverEnded = false } = closed ?? {};
     return { kind: 'closed', rest: { ...stream, consumed, peerEnded: driverEnded } };
   }
-  if ((stream.ended ?? 'closed') !== 'closed') {
-    // Both directions are over, and the worker died before it had closed the connection. What it has read is still wanted.
-    return { kind: 'closed', rest: { ...stream, consumed: record.positions.received, peerEnded: record.driverEnded } };
+  const isGone = !isKept || counters === undefined;
+  if (stream.ended !== undefined && (isGone || stream.ended !== 'closed')) {
+    // The database has said its last, and the worker died before it had put down that the connection is closed. The shim still
+    // wants what it has not got; and where the driver had more to say, it is told that this went nowhere.
+    const ended = stream.ended === 'closed' && !record.driverEnded ? 'lost' : stream.ended;
+    return {
+      kind: 'closed',
+      rest: { ...stream, ended, consumed: record.positions.received, peerEnded: record.driverEnded },
+    };
   }
   if (!isKept) return lost('takeover-not-kept', 'its connection to the database was not kept');
-  if (counters === undefined && record.driverEnded && stream.ended === 'closed') {
-    // Both ends had closed in order: the kernel has no such connection any more, and needs none.
-    return { kind: 'closed', rest: { ...stream, consumed: record.positions.received, peerEnded: true } };
-  }
   if (counters === undefined) {
     return lost('takeover-connection-lost', 'its connection to the database ended while there was no worker');
   }

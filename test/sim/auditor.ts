@@ -128,9 +128,13 @@ export class Auditor {
     const { presented } = wire;
     if (presented === undefined) throw new Violation('stranger-bound', 'RESUME_OK without a RESUME');
     if (presented.epoch === 0 && this.#ledger(presented.instance).over !== undefined) {
-      // The proxy has no memory of it, and the shim has never been bound: to both this is the beginning.
+      // The proxy has no memory of it, and the shim has never been bound: to both this is the beginning. To others, who are on
+      // their way, too.
+      const { presenters } = this.#ledger(presented.instance);
       this.#ledgers.delete(presented.instance);
-      this.#ledger(presented.instance).isSecond = true;
+      const second = this.#ledger(presented.instance);
+      second.isSecond = true;
+      for (const other of presenters) second.presenters.add(other);
     }
     const ledger = this.#ledger(presented.instance);
     if (epoch <= ledger.newestEpoch || epoch > ledger.newestEpoch + 1 + this.epochsSkipped) {

@@ -28,6 +28,11 @@ interface Watched {
   readonly doing: Map<Database, Term>;
   /** How much the proxy had been late until then. */
   readonly lateMs: number;
+  /**
+   * It was over its budget when a worker of the proxy died that had not been able to look. Whether what sessions have done
+   * meanwhile makes it longer depends on what that worker has put down.
+   */
+  readonly isUnclear: boolean;
   /** On the clock of the world: when it was first seen to be overdue. */
   overdueMs: number | undefined;
 }
@@ -57,7 +62,8 @@ export class Holds {
       if (next === undefined) this.#world.auditor.ended(workload.instance, 'unknown-workload');
       else if (watched?.state.kind === 'held' && goesOn(watched, workload, next)) {
         const doing = new Map([...watched.doing].filter(([{ hasVanished }]) => !hasVanished));
-        this.#watched.set(next, { ...watched, doing, state: next.state });
+        const isUnclear = watched.isUnclear || former.clock.now() >= this.#untilMs(watched);
+        this.#watched.set(next, { ...watched, doing, isUnclear, state: next.state });
       }
     }
     for (const [workload, watched] of this.#watched) {
@@ -75,7 +81,14 @@ export class Holds {
       let watched = this.#watched.get(workload);
       if (watched?.state !== workload.state) {
         const { state } = workload;
-        watched = { state, sinceMs: nowMs, doing: new Map(), lateMs: this.lateMs, overdueMs: undefined };
+        watched = {
+          state,
+          sinceMs: nowMs,
+          doing: new Map(),
+          lateMs: this.lateMs,
+          isUnclear: false,
+          overdueMs: undefined,
+        };
         this.#watched.set(workload, watched);
       }
       if (watched.state.kind !== 'held') continue;
@@ -114,7 +127,7 @@ export class Holds {
 
   #isInTime(workload: Workload, watched: Watched, nowMs: number): void {
     const untilMs = this.#untilMs(watched) + this.lateMs - watched.lateMs;
-    if (nowMs <= untilMs) return;
+    if (nowMs <= untilMs || watched.isUnclear) return;
     // The clock may have jumped in this moment: the timer that sees it comes next.
     const { nowMs: worldMs } = this.#world.timeline;
     watched.overdueMs ??= worldMs;
@@ -127,7 +140,7 @@ export class Holds {
     this.#watched.delete(workload);
     const isExpired = workload.state.kind === 'ended' && workload.state.code === 'hold-expired';
     const untilMs = this.#untilMs(watched);
-    if (isExpired && (watched.state.kind !== 'held' || nowMs < untilMs - 2)) {
+    if (isExpired && (watched.state.kind !== 'held' || (nowMs < untilMs - 2 && !watched.isUnclear))) {
       throw new Violation('hold', `${workload.instance} was ended ${untilMs - nowMs} ms before its budget`);
     }
     this.#world.auditor.ended(workload.instance, isExpired ? 'hold-expired' : 'unknown-workload');

@@ -1,5 +1,5 @@
 import type { Application, Driver } from './application.js';
-import type { Session } from './auditor.js';
+import { driverOf, type Session } from './auditor.js';
 import { Violation } from './violation.js';
 import { nameOf, type World } from './world.js';
 
@@ -111,7 +111,11 @@ function wrongWith(world: World, app: Application, driver: Driver): Violation | 
   }
   const session = world.auditor.sessions.get(driver.key ?? '');
   if (session === undefined) return new Violation('not-delivered', `${driver.key} was never opened`);
-  return driver.hasReset ? isOver(session) : betweenLiving(driver, session);
+  if (driver.hasReset) return isOver(session);
+  // A copy that was there before has reset it; the worker that heard of that died before it could say so.
+  const wasReset = world.apps.some((other) => driverOf(other, session.key)?.hasReset === true);
+  if (wasReset && session.database.destroyed && driver.sawEnd) return undefined;
+  return betweenLiving(driver, session);
 }
 
 function isOver({ key, database }: Session): Violation | undefined {

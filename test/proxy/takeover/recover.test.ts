@@ -258,6 +258,26 @@ t.test('an end that was told and was not in order is the last thing, whatever be
   }
 });
 
+t.test(
+  'a connection that is gone after the database has ended in order is over; what the shim lacks is kept',
+  async (t) => {
+    const session = running();
+    const ended = { ...session, stream: { ...session.stream, ended: 'closed' as const, closed: true } };
+    for (const isKept of [true, false]) {
+      const placement = place(ended, isKept, undefined);
+      const { bytes } = ended.stream;
+      t.match(placement, {
+        kind: 'closed',
+        rest: { ended: 'lost', closed: true, consumed: 120, peerEnded: false, bytes },
+      });
+    }
+    t.match(place(ended, true, counters(120, 50)), { kind: 'alive' }, 'it may still take what the driver says');
+    const both = running(noted({ kind: 'driver-ended' }));
+    const over = { ...both, stream: { ...both.stream, ended: 'closed' as const, closed: true } };
+    t.match(place(over, true, undefined), { kind: 'closed', rest: { ended: 'closed', peerEnded: true } });
+  },
+);
+
 t.test('a connection that was not kept, or is gone, ends the session', async (t) => {
   t.match(place(running(), false, undefined), { kind: 'lost', error: { code: 'takeover-not-kept' } });
   t.match(place(running(), true, undefined), { kind: 'lost', error: { code: 'takeover-connection-lost' } });
