@@ -182,7 +182,7 @@ function textOf(format: PlaySettings['format'], report: Report): string {
   if (format === 'tap') return tapText(report);
   if (format === 'junit') return junitText(report);
   const [run] = report.runs;
-  const words = report.passed ? 'passed: history and database agree' : 'FAILED';
+  const words = `${report.passed ? 'passed: history and database agree' : 'FAILED'}; seed ${run?.seed}`;
   const errors = Object.entries(run?.verdict.errors ?? {}).map(([code, times]) => `${code} ${times} times`);
   const seen = errors.length === 0 ? '' : `; applications saw ${errors.join(', ')}`;
   return `${summaryText(report, process.stdout.columns ?? 80)}\n${words}${seen}\n`;

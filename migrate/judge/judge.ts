@@ -87,8 +87,13 @@ function errorsOf(operations: readonly Operation[]): Readonly<Record<string, num
   const errors = new Map<string, number>();
   for (const { error, intended } of operations) {
     if (error === undefined || intended) continue;
-    const code = /\b(?:ORA|NJS|DPI|DPY|TNS)-\d+/.exec(error)?.[0] ?? error.slice(0, 60);
-    errors.set(code, (errors.get(code) ?? 0) + 1);
+    for (const code of codesIn(error)) errors.set(code, (errors.get(code) ?? 0) + 1);
   }
   return Object.fromEntries([...errors].sort(([, one], [, other]) => other - one));
+}
+
+/** A driver's own code, and the database's behind it where it tells. */
+export function codesIn(error: string): readonly string[] {
+  const codes = error.match(/\b(?:ORA|NJS|DPI|DPY|TNS)-\d+/g);
+  return codes === null ? [error.slice(0, 60)] : [...new Set(codes)];
 }

@@ -1,4 +1,3 @@
-import type { FaultAct } from '../../proxy/inject/contract.js';
 import { machineMs } from './plan.js';
 import { Tail } from './tail.js';
 
@@ -12,7 +11,14 @@ export interface AuditLine {
   readonly epoch?: number;
   readonly address?: string;
   readonly fault?: string;
-  readonly act?: Omit<FaultAct, 'rule' | 'at'>;
+  readonly act?: {
+    readonly action: string;
+    readonly leg?: string | undefined;
+    readonly point?: string | undefined;
+    readonly call?: string | undefined;
+    readonly session?: number | undefined;
+    readonly match?: number | undefined;
+  };
 }
 
 /** The audit log of a proxy that is ours: the one place where everything that has happened to links and sessions stands. */

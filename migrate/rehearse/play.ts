@@ -2,20 +2,22 @@ import { setTimeout } from 'node:timers/promises';
 import type { FaultRule } from '../../proxy/inject/contract.js';
 import { errorText } from '../../shim/program/errors.js';
 import { seedOf } from '../../shim/program/random.js';
-import { judge, type Verdict } from '../judge/judge.js';
+import { codesIn, judge, type Verdict } from '../judge/judge.js';
 import type { FaultCount, RunReport } from '../report/model.js';
 import type { Scenario, Step, Until } from '../scenario/schema.js';
-import { AuditFile, type AuditLine } from './audit-file.js';
-import { Deeds } from './deeds.js';
+import type { AuditLine } from './audit-file.js';
+import { type Field, holdfastField } from './field.js';
 import type { Ground } from './ground.js';
-import { Injector, proxyInjects } from './injector.js';
-import { type Launch, Load, type LoadShape } from './load.js';
+import { Injector } from './injector.js';
+import { Load, type LoadShape } from './load.js';
 import { machineMs } from './plan.js';
 import { createTables, dropTables, readContent } from './tables.js';
 import { timelineOf } from './timeline.js';
 
 export interface PlayOptions {
   readonly ground: Ground;
+  /** Through Holdfast, unless another one is named. */
+  readonly field?: Field;
   readonly scenario: Scenario;
   readonly name: string;
   /** Tables and workloads are named by it; no other run at the same time has it. */
@@ -61,22 +63,19 @@ export async function play(options: PlayOptions): Promise<RunReport> {
 class Run {
   readonly #options: PlayOptions;
   readonly #shape: LoadShape;
-  readonly #audit: AuditFile;
+  readonly #field: Field;
   readonly #injector: Injector;
   readonly #failures: string[] = [];
-  readonly #fromLine: number;
   readonly #fromMs = machineMs();
   #toMs = 0;
   #load: Load | undefined;
-  #deeds: Deeds | undefined;
+  #deeds: ReturnType<Field['deeds']> | undefined;
 
   constructor(options: PlayOptions, shape: LoadShape) {
-    const { ground } = options;
     this.#options = options;
     this.#shape = shape;
-    this.#audit = new AuditFile(`${ground.world.directory}/audit.log`);
-    this.#fromLine = this.#audit.lines().length;
-    this.#injector = new Injector(proxyInjects(ground.operator.proxy), ground.relay);
+    this.#field = options.field ?? holdfastField(options.ground);
+    this.#injector = new Injector(this.#field.injects, this.#field.relay);
   }
 
   get load(): Load {
@@ -86,9 +85,8 @@ class Run {
 
   async go(): Promise<void> {
     const { ground, scenario, say } = this.#options;
-    const launch: Launch = ground.launchWorkload;
-    this.#load = await Load.start(this.#shape, ground.world.directory, launch);
-    this.#deeds = new Deeds(ground, this.#load.names);
+    this.#load = await Load.start(this.#shape, ground.world.directory, this.#field.launch);
+    this.#deeds = this.#field.deeds(this.#load.names);
     for (const [index, step] of scenario.steps.entries()) {
       const name = step.name ?? `step ${index + 1}`;
       try {
@@ -110,7 +108,7 @@ class Run {
     const ending = isBounded && this.#failures.length === 0 ? load.finish(endMsMax) : load.stop(endMsMax);
     await ending.catch((error: unknown) => this.#failures.push(errorText(error)));
     this.#toMs = machineMs();
-    for (const name of load.names) await this.#options.ground.stop(name);
+    for (const name of load.names) await this.#field.stop(name);
   }
 
   report(verdict: Verdict): RunReport {
@@ -148,7 +146,7 @@ class Run {
         events,
         operations: this.load.operations(),
         deeds,
-        audit: this.#audit,
+        machineMs: this.#field.machineMs,
         lines,
       }),
     };
@@ -157,9 +155,9 @@ class Run {
   async #take(step: Step, name: string): Promise<void> {
     const seeded = step.faults.map((rule) => ({ ...rule, seed: seedOf(this.#options.scenario.seed, rule.seed) }));
     if (seeded.length > 0) await this.#injector.add(seeded);
-    const { committed } = { committed: this.load.committed() };
-    const refused = this.#refused();
     for (const deed of step.do) await this.#deeds?.perform(deed);
+    const committed = this.load.committed();
+    const refused = this.#refused();
     if (step.until !== undefined) await this.#until(step.until, step.faults, { committed, refused });
     const acts = this.#actsOf(step.faults);
     if (acts < (step.expect?.acts ?? 0)) this.#failures.push(`${name}: ${acts} faults acted, not ${step.expect?.acts}`);
@@ -204,8 +202,9 @@ class Run {
     };
     compare('transactions rolled back', expect.rolledBack, rolledBack);
     compare('connections refused', expect.refused, refused);
-    const seen = `${Object.keys(errors).join(' ')} ${this.#refusals().join(' ')}`;
-    for (const code of expect.errors) if (!seen.includes(code)) unmet.push(`no application has seen ${code}`);
+    const seen = new Set([...Object.keys(errors), ...this.#refusals().flatMap(codesIn)]);
+    for (const code of expect.errors)
+      if (!seen.has(code)) unmet.push(`applications saw ${[...seen].join(', ')}, not ${code}`);
     return unmet;
   }
 
@@ -218,7 +217,7 @@ class Run {
   }
 
   #lines(): readonly AuditLine[] {
-    return this.#audit.lines().slice(this.#fromLine);
+    return this.#field.lines();
   }
 
   #acts(): readonly AuditLine[] {

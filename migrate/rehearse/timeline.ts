@@ -1,6 +1,6 @@
 import type { Action, Operation } from '../judge/history.js';
 import type { Lane, Mark, Span, Timeline } from '../report/model.js';
-import type { AuditFile, AuditLine } from './audit-file.js';
+import type { AuditLine } from './audit-file.js';
 import type { Done } from './deeds.js';
 import type { ApplicationEvent } from './plan.js';
 
@@ -11,7 +11,7 @@ export interface Told {
   readonly events: ReadonlyMap<string, readonly ApplicationEvent[]>;
   readonly operations: readonly Operation[];
   readonly deeds: readonly Done[];
-  readonly audit: AuditFile;
+  readonly machineMs: (line: AuditLine) => number;
   /** Those of this run. */
   readonly lines: readonly AuditLine[];
 }
@@ -22,7 +22,7 @@ export function timelineOf(told: Told): Timeline {
   const at = (ms: number) => Math.min(Math.max(ms, fromMs), toMs) - fromMs;
   const acts = told.lines
     .filter(({ event }) => event === 'fault')
-    .map((line) => faultMark(line, at(told.audit.machineMs(line))));
+    .map((line) => faultMark(line, at(told.machineMs(line))));
   const lanes: Lane[] = [
     { name: 'faults', group: '', spans: [], marks: acts },
     { name: 'deeds', group: '', spans: told.deeds.map((done) => deedSpan(done, at)), marks: [] },
@@ -47,7 +47,7 @@ export function timelineOf(told: Told): Timeline {
 
 type At = (ms: number) => number;
 
-function groupOf(name: string, { deeds, lines, audit }: Told, at: At): Pick<Lane, 'spans' | 'marks'> {
+function groupOf(name: string, { deeds, lines, machineMs }: Told, at: At): Pick<Lane, 'spans' | 'marks'> {
   const dark = deeds.filter(({ application, blackoutMs }) => application === name && blackoutMs > 0);
   const own = lines.filter((line) => line.workload === name && (line.event === 'bind' || line.event === 'refuse'));
   return {
@@ -59,7 +59,7 @@ function groupOf(name: string, { deeds, lines, audit }: Told, at: At): Pick<Lane
     })),
     marks: own.map((line) => ({
       kind: line.event === 'bind' ? 'bind' : 'refused',
-      atMs: at(audit.machineMs(line)),
+      atMs: at(machineMs(line)),
       label: line.event === 'bind' ? `bind ${line.epoch} from ${line.address}` : `refused: ${line.code}`,
     })),
   };

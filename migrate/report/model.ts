@@ -51,7 +51,7 @@ export interface RunReport {
   readonly acts: readonly { readonly rule: string; readonly session: number; readonly match: number }[];
   readonly verdict: Verdict;
   /** The same without Holdfast: the driver straight at the database. */
-  readonly control?: { readonly cuts: number; readonly verdict: Verdict } | undefined;
+  readonly control?: { readonly faultsActed: number; readonly verdict: Verdict } | undefined;
   readonly timeline: Timeline;
 }
 

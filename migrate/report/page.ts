@@ -3,7 +3,7 @@ import { shownMs } from '../output.js';
 import type { Lane, Report, RunReport, Span, Timeline } from './model.js';
 import { spansMax } from './model.js';
 import { script, style } from './page-parts.js';
-import { xml } from './text.js';
+import { straightCell, xml } from './text.js';
 
 /**
  * One page, complete in itself: no request leaves it, so it can be mailed, kept beside a build, and opened in ten years. Times are
@@ -72,7 +72,7 @@ function overview(runs: readonly RunReport[]): string {
     (run, index) => `<tr><td><a href="#run-${index}">${xml(run.name)}</a></td>
 <td class="${run.passed ? 'good' : 'bad'}">${run.passed ? 'passed' : 'failed'}</td><td>${run.transactions}</td>
 <td>${run.faultsActed}</td><td>${run.verdict.lost}</td><td>${run.verdict.duplicated}</td>
-<td>${run.verdict.rolledBack}</td><td>${run.control?.verdict.rolledBack ?? ''}</td></tr>`,
+<td>${run.verdict.rolledBack}</td><td>${straightCell(run) ?? ''}</td></tr>`,
   );
   const heads = ['run', '', 'transactions', 'faults', 'lost', 'duplicated', 'rolled back', 'straight'];
   return `<section class="card scroll"><table><thead><tr>${heads.map((head) => `<th>${head}</th>`).join('')}</tr></thead>

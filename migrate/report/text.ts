@@ -15,12 +15,19 @@ export function summaryText(report: Report, width: number): string {
     { head: 'lost', cell: ({ verdict }) => verdict.lost, align: 'right' },
     { head: 'duplicated', cell: ({ verdict }) => verdict.duplicated, align: 'right', spare: 2 },
     { head: 'rolled back', cell: ({ verdict }) => verdict.rolledBack, align: 'right' },
-    { head: 'straight', cell: ({ control }) => control?.verdict.rolledBack, align: 'right' },
+    { head: 'straight', cell: straightCell, align: 'right' },
     { head: 'seconds', cell: ({ seconds }) => seconds, align: 'right', spare: 3 },
   ];
   const shown = columns.filter(({ head }) => isCompared || head !== 'straight');
   const table = renderTable(shown, report.runs, width);
   return `${table}${report.runs.map(troubles).join('')}`;
+}
+
+/** What came of the same without Holdfast: transactions that were broken off, and COMMITs that nobody has answered. */
+export function straightCell({ control }: RunReport): string | undefined {
+  if (control === undefined) return undefined;
+  const { rolledBack, unknownCommitted } = control.verdict;
+  return unknownCommitted === 0 ? `${rolledBack}` : `${rolledBack} + ${unknownCommitted} ?`;
 }
 
 /** What was wrong with a run, in lines. */

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
 import { judge, type Verdict } from '../../../migrate/judge/judge.js';
 import { Ground } from '../../../migrate/rehearse/ground.js';
@@ -8,6 +9,7 @@ import { Random } from '../../../shim/program/random.js';
 import { Relay } from '../../e2e/relay.js';
 
 const endMsMax = 60_000;
+const wantedMin = 120;
 
 t.test('real applications, judged by what they say and what the database has', async (t) => {
   const ground = await Ground.open(undefined, []);
@@ -19,9 +21,10 @@ t.test('real applications, judged by what they say and what the database has', a
     const tables = { prefix };
     const shape = { prefix, seed: 7, applications: 2, sessions: 10, kinds: workloadKinds, pauseMsMax: 5 };
     await createTables(own, tables, shape.sessions);
-    const load = await Load.start({ ...shape, transactions: 12 }, ground.world.directory, launch);
+    const load = await Load.start({ ...shape, transactions: 0 }, ground.world.directory, launch);
     await meanwhile(load);
-    await load.finish(endMsMax);
+    while (load.committed() < wantedMin) await setTimeout(20);
+    await load.stop(endMsMax);
     const verdict = judge(load.operations(), await readContent(own, tables));
     await dropTables(own, tables);
     return verdict;
@@ -34,8 +37,8 @@ t.test('real applications, judged by what they say and what the database has', a
       t.equal(outcome, 'moved');
     });
     t.strictSame(verdict.anomalies, []);
-    t.match(verdict, { consistent: true, operations: 120, rolledBack: 0, unknown: 0, errors: {} });
-    t.ok(verdict.rolledBackOnPurpose > 0 && verdict.committed > 90, 'some are rolled back on purpose');
+    t.match(verdict, { consistent: true, rolledBack: 0, unknown: 0, errors: {} });
+    t.ok(verdict.rolledBackOnPurpose > 0 && verdict.committed >= wantedMin, 'some are rolled back on purpose');
   });
 
   await t.test('straight, with a cut: transactions are broken off, and history and database still agree', async (t) => {
