@@ -267,6 +267,8 @@ class Life {
       }
     }
     clearTimeout(timer);
+    // A service does not wait for somebody who has ceased to read its log; a command waits as any other does.
+    if (this.#askStop === undefined) await Promise.all([process.stdout, process.stderr].map(written));
     process.exit(exitCode);
   }
 
@@ -285,4 +287,12 @@ class Life {
     this.#log.fatal({ err: error }, 'unexpected error, exiting');
     process.exit(exitFailed);
   }
+}
+
+/** What is printed to a socket or a pipe is on its way only, and the end of the process would cut it off. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableLength === 0 || stream.destroyed) resolve();
+    else stream.write('', () => resolve());
+  });
 }

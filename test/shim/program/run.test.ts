@@ -52,6 +52,12 @@ t.test('help fits a terminal of 80 columns, whatever asks for it', async (t) => 
   }
 });
 
+t.test('all that a command prints is there when it has ended, however much it is', async (t) => {
+  const { code, stdout } = await ended(start(t, ['tell']));
+  t.equal(code, 3);
+  t.equal(stdout.length, 10_000_001);
+});
+
 t.test('a line without a command is answered with the help, as wrong use', async (t) => {
   const { code, stdout, stderr } = await ended(start(t, []));
   t.equal(code, 2);

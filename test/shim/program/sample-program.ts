@@ -1,7 +1,7 @@
 import { option } from '../../../shim/program/config.js';
 import { CodedError } from '../../../shim/program/errors.js';
 import { defineCommand, runPrograms } from '../../../shim/program/run.js';
-import { address, choice, flag } from '../../../shim/program/values.js';
+import { address, choice, count, flag } from '../../../shim/program/values.js';
 
 /** What run.test.ts starts. */
 await runPrograms('sample', 'A program to test with.', {
@@ -48,6 +48,16 @@ await runPrograms('sample', 'A program to test with.', {
       });
       await run.serve();
       return 0;
+    },
+  }),
+  tell: defineCommand({
+    name: 'tell',
+    summary: 'Prints more than any pipe holds.',
+    options: { bytes: option(count(1, 100_000_000), '10000000', 'how much') },
+    examples: [],
+    async main(run) {
+      process.stdout.write(`${'x'.repeat(run.settings.bytes)}\n`);
+      return 3;
     },
   }),
   wrap: defineCommand({
