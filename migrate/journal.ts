@@ -43,7 +43,7 @@ export const before = z.object({
 const entry = z.discriminatedUnion('kind', [
   begin,
   z.object({ kind: z.literal('found'), atMs, before }),
-  /** The link is taken down for the last look: from here on the application waits, if it was the last one. */
+  /** The link is taken down: from here on the application waits, if it was not only for a look. */
   z.object({ kind: z.literal('dark'), atMs }),
   z.object({ kind: z.literal('phase'), atMs, phase }),
   z.object({ kind: z.literal('done'), atMs, phase, ms: z.number() }),
@@ -67,8 +67,6 @@ type Unstamped<T> = T extends unknown ? Omit<T, 'atMs'> : never;
  */
 export class Journal {
   readonly #file: number;
-  #flushing: Promise<void> = Promise.resolve();
-  #failed: unknown;
   #isOpen = true;
 
   constructor(directory: string) {
@@ -85,22 +83,22 @@ export class Journal {
     } catch (cause) {
       throw failed(cause);
     }
-    this.#flushing = this.#flushing
-      .then(() => sync(this.#file))
-      .catch((cause: unknown) => {
-        this.#failed ??= cause;
-      });
   }
 
-  /** @throws {MoveError} journal-failed when anything so far could not be made durable */
+  /**
+   * Only here, and not behind every line: the next line would have to wait for the disk.
+   * @throws {MoveError} journal-failed when what was written so far could not be made durable
+   */
   async flush(): Promise<void> {
-    await this.#flushing;
-    if (this.#failed !== undefined) throw failed(this.#failed);
+    try {
+      await sync(this.#file);
+    } catch (cause) {
+      throw failed(cause);
+    }
   }
 
   /** Can be called twice. */
-  async close(): Promise<void> {
-    await this.#flushing;
+  close(): void {
     if (this.#isOpen) closeSync(this.#file);
     this.#isOpen = false;
   }

@@ -125,10 +125,11 @@ async function carryOut(action: PlanAction, context: MoveContext): Promise<PlanE
 
 /** What follows must not happen unless the journal says so first; before the application begins to wait, durably. */
 async function announce(phase: Phase, { journal, found }: MoveContext): Promise<void> {
+  const isDark = found.darkSinceMs !== undefined;
   if (phase === 'quiesce' || phase === 'detach') {
     journal.write({ kind: 'found', before: before.parse(need(found.before, 'the sessions')) });
     journal.write({ kind: 'phase', phase });
-    await journal.flush();
+    if (!isDark) await journal.flush();
   } else journal.write({ kind: 'phase', phase });
 }
 
@@ -214,7 +215,10 @@ function blackoutIn(entries: readonly JournalEntry[]): MoveRecord['blackoutMs'] 
     (each.kind === 'done' && each.phase === 'bind') ||
     (each.kind === 'undone' && each.undo === 'attach' && each.error === undefined);
   const ended = entries.find(isBound) ?? entries.at(-1) ?? begun;
-  return blackoutOf(phases, ended.atMs - begun.atMs);
+  const detached = entries.find((each) => each.kind === 'done' && each.phase === 'detach') ?? begun;
+  // The phase is longer: it begins with what must be on the disk before the application waits.
+  const detach = roundMs(Math.max(0, detached.atMs - begun.atMs));
+  return { ...blackoutOf(phases, ended.atMs - begun.atMs), detach };
 }
 
 function sourceText({ found }: MoveContext, outcome: Outcome): string {

@@ -1,5 +1,5 @@
 import { type Attached, type SeenByShim, type ShimStatus, shimContract } from '../shim/control/contract.js';
-import { callControl } from '../shim/control/rpc-client.js';
+import { callControl, connectControl } from '../shim/control/rpc-client.js';
 import { errorCode } from '../shim/program/errors.js';
 import { MoveError } from './errors.js';
 import { bindMsMax, shimMsMax } from './limits.js';
@@ -24,10 +24,19 @@ export class ShimView {
     }
   }
 
-  /** @throws {MoveError} detach-failed */
-  async detach(): Promise<void> {
+  /**
+   * @param begins called right before the application begins to wait
+   * @throws {MoveError} detach-failed
+   */
+  async detach(begins?: () => void): Promise<void> {
     try {
-      await callControl(shimContract, { path: this.#path }, 'detach', {}, { timeoutMs: shimMsMax });
+      const shim = await connectControl(shimContract, { path: this.#path });
+      try {
+        begins?.();
+        await shim.call('detach', {}, { timeoutMs: shimMsMax });
+      } finally {
+        await shim.close();
+      }
     } catch (cause) {
       throw MoveError.from('detach-failed', 'the shim did not detach', cause);
     }

@@ -161,7 +161,7 @@ async function conduct(
     return record;
   } finally {
     node.moves.delete(move);
-    await journal.close();
+    journal.close();
   }
 }
 
@@ -346,7 +346,7 @@ export async function resumeMove(node: Node, move: string, emit: (event: MoveEve
       const first = resumePlan(phasesOf(context.mover, past.begin.when), phase, owner, error, performance.now());
       return await conduct(node, context, first, directory, past.begin.by, emit);
     } finally {
-      await journal.close();
+      journal.close();
     }
   });
 }

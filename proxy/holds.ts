@@ -81,7 +81,8 @@ export class Holds {
 
   begin(workload: Workload, why: string): void {
     const { policy, now, audit } = this.#options;
-    const sessions = workload.sessions();
+    // Looked at once: a view is made when it is asked for, and an application with a thousand sessions waits for this.
+    const sessions = workload.sessions().map(({ stream, view }) => ({ stream, view }));
     const state = beginHold(policy, sessions.map(heldSession), this.isPinned(workload), now());
     this.#enter(workload, state);
     audit.record({ event: 'hold', ...subjectOf(workload), why, ...this.#facts(state), ...auditSessions(sessions) });
@@ -235,11 +236,11 @@ export class Holds {
   }
 }
 
-function heldSession(session: WorkloadSession): HeldSession {
+function heldSession(session: Pick<WorkloadSession, 'stream' | 'view'>): HeldSession {
   const { stream, view } = session;
   const { calls, transaction, identity } = view.track;
   const activity = activityOf({
-    isOver: isOver(session),
+    isOver: isOver({ view }),
     callsInFlight: calls.inFlight,
     transaction: transaction.kind,
   });

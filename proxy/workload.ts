@@ -325,6 +325,6 @@ export const takenOver = 'the proxy has another worker';
 const broken: ReadonlySet<EndCode> = new Set(['gap', 'overlap', 'window-exceeded', 'ack-beyond-sent']);
 
 /** Nothing can be lost with it any more; it is kept until the shim has been told. */
-export function isOver({ view }: WorkloadSession): boolean {
+export function isOver({ view }: Pick<WorkloadSession, 'view'>): boolean {
   return view.state === 'closed' || view.databaseEnded;
 }

@@ -5,10 +5,15 @@ import { processTree, signal } from '../workload/process.js';
 import { shimProcess } from './freeze.js';
 
 /** The shim closes its link and keeps its drivers: from here on the application waits. */
-export async function detach({ shim, found }: MoveContext): Promise<void> {
-  // A move that waited for a moment has detached already.
-  found.darkSinceMs ??= performance.now();
-  await shim.detach();
+export function detach(context: MoveContext): Promise<void> {
+  return context.shim.detach(() => noteDark(context));
+}
+
+/** The application begins to wait now, unless it does already because its move has waited for a moment. */
+export function noteDark({ journal, found }: MoveContext): void {
+  if (found.darkSinceMs !== undefined) return;
+  journal.write({ kind: 'dark' });
+  found.darkSinceMs = performance.now();
 }
 
 /** The proxy has bound a newer copy than this one. */

@@ -4,7 +4,7 @@ import { type MoveContext, need } from '../context.js';
 import { MoveError } from '../errors.js';
 import { lookMs } from '../limits.js';
 import { unfinished } from '../moment.js';
-import { sourceAddress } from './detach.js';
+import { noteDark, sourceAddress } from './detach.js';
 
 /**
  * Waits until the moment is there for every session at once. The last look is taken with the link down, when nothing that a
@@ -30,9 +30,7 @@ export async function quiesce(context: MoveContext): Promise<void> {
 }
 
 async function detachedQuietly(context: MoveContext): Promise<boolean> {
-  context.journal.write({ kind: 'dark' });
-  context.found.darkSinceMs = performance.now();
-  await context.shim.detach();
+  await context.shim.detach(() => noteDark(context));
   if ((await look(context)).length === 0) return true;
   await context.shim.attach(sourceAddress(context));
   context.found.darkSinceMs = undefined;

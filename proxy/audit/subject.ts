@@ -8,7 +8,9 @@ export function subjectOf({ name, instance, epoch }: Workload): Pick<AuditEntry,
   return { workload: name, instance, epoch };
 }
 
-export function auditSessions(sessions: readonly WorkloadSession[]): Pick<AuditEntry, 'sessions' | 'sessionsTotal'> {
+export function auditSessions(
+  sessions: readonly Pick<WorkloadSession, 'stream' | 'view'>[],
+): Pick<AuditEntry, 'sessions' | 'sessionsTotal'> {
   // Those that are over have had their own line.
   const alive = sessions.filter((session) => !isOver(session));
   const named = alive.slice(0, auditSessionsMax).map(({ stream, view }) => auditSession(stream, view.track));

@@ -23,7 +23,7 @@ async function written(t: Test, ...entries: readonly Parameters<Journal['write']
   const journal = new Journal(directory);
   for (const entry of entries) journal.write(entry);
   await journal.flush();
-  await journal.close();
+  journal.close();
   return directory;
 }
 
@@ -43,7 +43,7 @@ t.test(
     t.equal(readJournal(directory).length, 2);
     const journal = new Journal(directory);
     journal.write({ kind: 'end', outcome: 'put-back' });
-    await journal.close();
+    journal.close();
     t.match(readJournal(directory).at(-1), { kind: 'end' });
     t.equal(readFileSync(join(directory, 'journal'), 'utf8').split('\n').length, 4);
   },
@@ -72,6 +72,6 @@ t.test('a directory without a journal is no move', async (t) => {
 
 t.test('a journal that cannot be written says so', async (t) => {
   const journal = new Journal(t.testdir());
-  await journal.close();
+  journal.close();
   t.throws(() => journal.write(begin), { code: 'journal-failed' });
 });
