@@ -46,8 +46,15 @@ export interface Outside {
   readonly criuFile: string;
 }
 
-/** What a container must not have, and why. @throws {MoveError} bundle-unfit, which names all of it */
-export function checkBundle(config: BundleConfig, bundle: string): void {
+/** The bit of CAP_SYS_RESOURCE (capabilities(7)): without it CRIU cannot read the limits of a process of another user. */
+const sysResource = 1n << 24n;
+
+/**
+ * What a container must not have, and why.
+ * @param capabilities of the agent, as bits
+ * @throws {MoveError} bundle-unfit, which names all of it
+ */
+export function checkBundle(config: BundleConfig, bundle: string, capabilities: bigint): void {
   const namespaces = config.linux.namespaces ?? [];
   const has = (type: string) => namespaces.some((each) => each.type === type);
   const below = (config.mounts ?? []).filter(({ destination }) => `${destination}/`.startsWith(`${inside.top}/`));
@@ -58,6 +65,9 @@ export function checkBundle(config: BundleConfig, bundle: string): void {
     ...(has('user') ? ['it must not have a user namespace'] : []),
     ...namespaces.flatMap(({ type, path }) => (path ? [`its ${type} namespace is one that exists (${path})`] : [])),
     ...(config.process.terminal ? ['it has a terminal, which cannot move'] : []),
+    ...(config.process.user.uid === 0 || (capabilities & sysResource) !== 0n
+      ? []
+      : ['its user is not root, and the agent lacks CAP_SYS_RESOURCE']),
     ...below.map(({ destination }) => `it mounts ${destination}, which Holdfast needs for itself`),
   ];
   if (reasons.length === 0) return;

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chownSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { errorText } from '../../shim/program/errors.js';
@@ -62,17 +63,44 @@ const runDirectory = 'container';
 const bundleDirectory = 'bundle';
 
 async function start(options: StartOptions): Promise<Started> {
-  const { name, directory, tools, env } = options;
+  const { name, directory, tools } = options;
   const bundle = options.bundle ?? '';
   if (process.getuid?.() !== 0) throw new MoveError('start-failed', 'only an agent that is root can start containers');
   const config = readBundle(bundle);
-  checkBundle(config, bundle);
+  checkBundle(config, bundle, ownCapabilities());
   const command = options.command.length > 0 ? options.command : (config.process.args ?? []);
   if (command.length === 0) throw new MoveError('bundle-unfit', `${bundle} names no command, and none was given`);
+  const own = join(directory, bundleDirectory);
   const shared = join(directory, runDirectory);
-  mkdirSync(shared, { mode: 0o700 });
+  try {
+    prepare(options, config, bundle, command, { own, shared });
+  } catch (cause) {
+    throw MoveError.from('start-failed', `the container of ${bundle} could not be made ready`, cause);
+  }
+  const pidFile = join(own, 'pid');
+  // Others have containers too, and may have called one of them that.
+  const container = `${name}-${randomBytes(3).toString('hex')}`;
+  await run(tools, ['run', '--detach', '--bundle', own, '--pid-file', pidFile, container], directory, 'start-failed');
+  const process_ = processIn(pidFile);
+  const ended = () => process_ === undefined || !isAlive(process_.pid, process_.startTicks);
+  const started = () => readOrNothing(join(shared, 'started')) !== undefined;
+  await waitUntil(() => started() || ended(), startMsMax);
+  if (process_ !== undefined && started()) return { ...process_, container, command: [...command] };
+  await remove(tools, container);
+  throw startFailed(shared, 'runc');
+}
+
+/** Writes the bundle that runc is given, and what the container shares with its agent. */
+function prepare(
+  { directory, shim: settings, env }: StartOptions,
+  config: BundleConfig,
+  bundle: string,
+  command: readonly string[],
+  { own, shared }: { readonly own: string; readonly shared: string },
+): void {
+  for (const each of [own, shared]) mkdirSync(each, { mode: 0o700 });
   const { uid, gid } = config.process.user;
-  for (const file of [...copyKeys(options.shim, shared), ...writeStart(shared, settingsInside(options.shim))])
+  for (const file of [...copyKeys(settings, shared), ...writeStart(shared, settingsInside(settings))])
     chownSync(file, uid, gid);
   chownSync(shared, uid, gid);
   const shim = `${inside.package}/dist/shim/main.js`;
@@ -81,19 +109,13 @@ async function start(options: StartOptions): Promise<Started> {
   // Words of CRIU that runc has no option for: see `common` of criu.ts.
   writeFileSync(criuFile, `network-lock skip\nghost-limit ${ghostBytesMax}\n`, { mode: 0o600 });
   const outside = { workload: shared, node: process.execPath, package: packageDirectory, criuFile };
-  const own = join(directory, bundleDirectory);
-  mkdirSync(own, { mode: 0o700 });
   writeFileSync(join(own, 'config.json'), JSON.stringify(withShim(config, bundle, first, env, outside)));
-  const pidFile = join(own, 'pid');
-  await run(tools, ['delete', '--force', name], directory, 'start-failed').catch(() => undefined);
-  await run(tools, ['run', '--detach', '--bundle', own, '--pid-file', pidFile, name], directory, 'start-failed');
-  const process_ = processIn(pidFile);
-  const ended = () => process_ === undefined || !isAlive(process_.pid, process_.startTicks);
-  const started = () => readOrNothing(join(shared, 'started')) !== undefined;
-  await waitUntil(() => started() || ended(), startMsMax);
-  if (process_ !== undefined && started()) return { ...process_, container: name, command: [...command] };
-  await run(tools, ['delete', '--force', name], directory, 'start-failed');
-  throw startFailed(shared, 'runc');
+}
+
+/** Of this process, as proc(5) writes them. */
+function ownCapabilities(): bigint {
+  const bits = /^CapEff:\s+([0-9a-f]+)$/m.exec(readOrNothing('/proc/self/status') ?? '')?.[1];
+  return BigInt(`0x${bits ?? '0'}`);
 }
 
 type Started = ProcessIdentity & { readonly container: string; readonly command: string[] };
@@ -171,7 +193,7 @@ async function restore(job: Job, stop?: AbortSignal): Promise<ProcessIdentity> {
   try {
     await run(tools, [...words, ...both(imageIn(directory), directory), id], directory, 'restore-failed', stop);
   } catch (error) {
-    await run(tools, ['delete', '--force', id], directory, 'restore-failed').catch(() => undefined);
+    await remove(tools, id);
     throw error;
   }
   const copy = copyOf(job);
@@ -194,10 +216,14 @@ function copyOf(job: Job): ProcessIdentity | undefined {
   return found === undefined ? undefined : { ...found, container: copyName(job) };
 }
 
-async function end({ runc: program }: Tools, first: ProcessIdentity): Promise<boolean> {
-  // It also kills what was paused or stopped. What it cannot do shows below.
-  await outputOf(program, 'delete', '--force', first.container ?? '').catch(() => undefined);
+async function end(tools: Tools, first: ProcessIdentity): Promise<boolean> {
+  if (first.container !== undefined) await remove(tools, first.container);
   return killTree({ ...first, isolated: true });
+}
+
+/** Also one that is paused, or of which nothing but the name is left. What it cannot kill still lives afterwards, and is seen there. */
+async function remove({ runc: program }: Tools, id: string): Promise<void> {
+  await outputOf(program, 'delete', '--force', id).catch(() => undefined);
 }
 
 function containerOf({ name, container }: StoredWorkload): string {

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import t from 'tap';
 import { makeBundle } from '../../fixtures/lab/bundle.js';
 import { findCriu } from '../../fixtures/lab/criu.js';
@@ -133,4 +135,10 @@ t.test('after a last move every row is there once, and no container is left', as
   const rows = inserted();
   t.match(await witness.contents('web', noteBytes), { rows, wrong: 0, idSum: (rows * (rows + 1)) / 2 });
   t.match(await world.holdfast('stop', 'web'), { code: 0 });
+  const { stdout } = await promisify(execFile)('runc', ['list', '--format', 'json']);
+  const left: readonly { bundle: string }[] = JSON.parse(stdout) ?? [];
+  t.same(
+    left.filter((each) => each.bundle.startsWith(world.directory)),
+    [],
+  );
 });

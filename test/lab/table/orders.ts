@@ -100,6 +100,8 @@ export class Orders {
   async end(): Promise<void> {
     writeFileSync(join(this.#gates, 'stop'), '');
     await this.until('end of the application', () => this.#exitCode !== undefined);
+    // It has ended; what runc keeps of a container goes with this.
+    await this.holdfast('stop', this.name);
   }
 
   lines(): readonly Line[] {

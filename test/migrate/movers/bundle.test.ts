@@ -22,13 +22,15 @@ const config = bundleConfig.parse({
   ],
   linux: { namespaces: [{ type: 'pid' }, { type: 'mount' }], seccomp: { defaultAction: 'SCMP_ACT_ALLOW' } },
 });
+/** What root usually may. */
+const all = 0x1ffffffffffn;
 const outside = { workload: '/state/web/container', node: '/usr/bin/node', package: '/opt/holdfast', criuFile: '/c' };
 const derived = withShim(config, '/srv/web', ['sh', 'init.sh'], { ZONE: 'b' }, outside);
 
 t.test('a container that could not be moved is refused when it is started, with all the reasons', async (t) => {
-  t.doesNotThrow(() => checkBundle(config, '/srv/web'));
+  t.doesNotThrow(() => checkBundle(config, '/srv/web', all));
   const refused = (changes: Partial<BundleConfig>, message: RegExp) =>
-    t.throws(() => checkBundle({ ...config, ...changes }, '/srv/web'), { code: 'bundle-unfit', message });
+    t.throws(() => checkBundle({ ...config, ...changes }, '/srv/web', all), { code: 'bundle-unfit', message });
   const namespaces = (...all: { type: string; path?: string }[]) => ({ linux: { namespaces: all } });
   const own = [{ type: 'pid' }, { type: 'mount' }];
   refused(namespaces({ type: 'mount' }), /needs pid and mount/);
@@ -38,7 +40,15 @@ t.test('a container that could not be moved is refused when it is started, with 
   refused(namespaces(...own, { type: 'ipc', path: '/proc/1/ns/ipc' }), /ipc namespace is one that exists/);
   refused({ process: { ...config.process, terminal: true } }, /terminal/);
   refused({ mounts: [{ destination: '/holdfast/x' }] }, /\/holdfast\/x/);
-  t.doesNotThrow(() => checkBundle({ ...config, mounts: [{ destination: '/holdfast2' }] }, '/srv/web'));
+  t.doesNotThrow(() => checkBundle({ ...config, mounts: [{ destination: '/holdfast2' }] }, '/srv/web', all));
+});
+
+t.test('a user other than root needs an agent that may read his limits', async (t) => {
+  const user = { ...config, process: { ...config.process, user: { uid: 1_000, gid: 1_000 } } };
+  t.doesNotThrow(() => checkBundle(user, '/srv/web', all));
+  const without = all & ~(1n << 24n);
+  t.throws(() => checkBundle(user, '/srv/web', without), { code: 'bundle-unfit', message: /CAP_SYS_RESOURCE/ });
+  t.doesNotThrow(() => checkBundle(config, '/srv/web', without));
 });
 
 t.test('the shim comes in front of the application, and what is not about that stays', async (t) => {
