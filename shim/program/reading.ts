@@ -35,15 +35,17 @@ export class Landing {
 }
 
 /**
- * The same connection as another socket, which reads as told. For a server with `pauseOnConnect`, whose sockets cannot be given
- * such options: what it has accepted is a mere shell from then on, which closes with the other one, so that the server counts right.
+ * The same connection as another socket, which reads as told: the sockets of a server, which is to have `pauseOnConnect`, cannot be
+ * given such options. What was accepted is of no use from then on, and is kept by nobody; its server counts the other one.
+ * Node.js does not document handle and server of a socket: the test shows that this version has them.
  * @param memory as of `readingInto`
  */
 export function readAnew(accepted: Socket, memory: Parameters<typeof readingInto>[0]): Socket {
-  const shell: { _handle?: unknown } & object = accepted;
-  const { allowHalfOpen } = accepted;
-  const options = { handle: shell._handle, readable: true, writable: true, allowHalfOpen };
-  shell._handle = null;
+  const inside: { _handle?: unknown; _server?: unknown } & Pick<Socket, 'allowHalfOpen'> = accepted;
+  const { allowHalfOpen, _handle: handle, _server } = inside;
+  const options = { handle, allowHalfOpen, readable: true, writable: true };
+  inside._handle = null;
+  inside._server = null;
   const socket: Socket = new Socket({ ...options, ...readingInto(memory, () => socket) });
-  return socket.once('close', () => accepted.destroy());
+  return Object.assign(socket, { _server });
 }
