@@ -120,6 +120,9 @@ export interface AuditFault {
   readonly serial?: number | undefined;
   readonly transaction?: 'none' | 'open' | 'unknown' | undefined;
   readonly ora?: number | undefined;
+  /** Of a relay: its name, and the number of the connection. */
+  readonly relay?: string | undefined;
+  readonly connection?: number | undefined;
 }
 
 /** Where entries go. */

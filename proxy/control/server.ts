@@ -77,17 +77,17 @@ export function serveProxyControl(parts: ProxyControlParts, listen: ControlListe
         registry.releaseHold(wanted, why, actor(by, caller)),
       injectAdd: async ({ rules, by }, _emit, caller) => {
         const faults = allowed(parts);
-        return { run: faults.run, ...faults.add(rules, actor(by, caller)), rules: faults.rows() };
+        return { run: faults.acts.run, ...faults.add(rules, actor(by, caller)), rules: faults.rows() };
       },
       injectList: async () => {
         const faults = allowed(parts);
-        return { run: faults.run, rules: faults.rows() };
+        return { run: faults.acts.run, rules: faults.rows() };
       },
       injectRemove: async ({ ids, by }, _emit, caller) => {
         const faults = allowed(parts);
-        return { run: faults.run, ...faults.remove(ids, actor(by, caller)) };
+        return { run: faults.acts.run, ...faults.remove(ids, actor(by, caller)) };
       },
-      injectWatch: async ({ after, waitMs }) => allowed(parts).watch(after, waitMs),
+      injectWatch: async ({ after, waitMs }) => allowed(parts).acts.watch(after, waitMs),
     },
     listen,
     log === undefined ? {} : { log },

@@ -238,7 +238,7 @@ export function isMatch(pattern: string | undefined, name: string | undefined): 
 }
 
 /** FNV-1a: rules of one seed and different names have nothing in common. */
-function hashOf(id: string): number {
+export function hashOf(id: string): number {
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(id)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash;

@@ -444,7 +444,7 @@ export class FaultGate implements Backend, Holding {
       ...(serial === undefined ? {} : { serial }),
       ...('ora' in action ? { ora: action.ora } : {}),
     };
-    faults.acted(act);
+    faults.acts.acted(act);
     log.warn({ code: 'fault', ...act }, 'an injected fault acts');
   }
 }

@@ -54,26 +54,26 @@ t.test('faults end with the worker', async (t) => {
 
 t.test('every act is in the audit log and told to those who watch, in order and once', async (t) => {
   const { clock, entries, faults } = stage();
-  faults.acted(act);
-  faults.acted({ ...act, stream: 2 });
+  faults.acts.acted(act);
+  faults.acts.acted({ ...act, stream: 2 });
   t.match(entries, [
     { event: 'fault', fault: 'cut', workload: 'orders', act: { seq: 1, stream: 1 } },
     { event: 'fault', act: { seq: 2, stream: 2 } },
   ]);
-  t.match((await faults.watch(0, 0)).acts, [{ seq: 1 }, { seq: 2 }]);
-  t.match((await faults.watch(1, 0)).acts, [{ seq: 2 }]);
-  const next = faults.watch(2, 1_000);
-  faults.acted(act);
+  t.match((await faults.acts.watch(0, 0)).acts, [{ seq: 1 }, { seq: 2 }]);
+  t.match((await faults.acts.watch(1, 0)).acts, [{ seq: 2 }]);
+  const next = faults.acts.watch(2, 1_000);
+  faults.acts.acted(act);
   t.match((await next).acts, [{ seq: 3 }], 'who waits is woken');
-  const none = faults.watch(3, 1_000);
+  const none = faults.acts.watch(3, 1_000);
   clock.pass(1_000);
   t.strictSame((await none).acts, [], 'and told when there is nothing');
 });
 
 t.test('acts that nobody has asked for in time are counted as missed', async (t) => {
   const { faults } = stage();
-  for (let left = actsKept + 5; left > 0; left -= 1) faults.acted(act);
-  const { acts, missed } = await faults.watch(0, 0);
+  for (let left = actsKept + 5; left > 0; left -= 1) faults.acts.acted(act);
+  const { acts, missed } = await faults.acts.watch(0, 0);
   t.equal(missed, 5);
   t.equal(acts.length, actsPerAnswerMax);
   t.equal(acts[0]?.seq, 6);

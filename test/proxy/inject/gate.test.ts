@@ -62,7 +62,7 @@ async function stage(t: Test, options: PipeOptions = {}): Promise<Stage> {
       return { connection, session };
     },
     add: (rule) => void faults.add([faultRule.parse({ id: 'fault', kind: 'call', ...rule })], by),
-    acts: async () => (await faults.watch(0, 0)).acts,
+    acts: async () => (await faults.acts.watch(0, 0)).acts,
   };
 }
 
