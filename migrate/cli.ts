@@ -6,6 +6,7 @@ import { doctor } from './commands/doctor.js';
 import { evacuate } from './commands/evacuate.js';
 import { history, show, verify } from './commands/history.js';
 import { hold, holds } from './commands/holds.js';
+import { injectCommands } from './commands/inject.js';
 import { keys } from './commands/keys.js';
 import { nodes, sessions, workloads } from './commands/lists.js';
 import { move, resumeMove } from './commands/move.js';
@@ -64,7 +65,10 @@ await runPrograms(
     await: awaitCommand,
     proxy,
     stop,
-    inject: defineGroup('Injects faults into sessions, to see what applications make of them.', { run: injectRun }),
+    inject: defineGroup('Injects faults into sessions, to see what applications make of them.', {
+      run: injectRun,
+      ...injectCommands,
+    }),
     rehearse,
     keys,
   },

@@ -99,6 +99,12 @@ export class ProxyView {
   injectRemove(request: RequestOf<Verbs['injectRemove']>): Promise<ReplyOf<Verbs['injectRemove']>> {
     return this.#call('injectRemove', request);
   }
+  injectList(): Promise<ReplyOf<Verbs['injectList']>> {
+    return this.#call('injectList', {});
+  }
+  injectWatch(request: RequestOf<Verbs['injectWatch']>): Promise<ReplyOf<Verbs['injectWatch']>> {
+    return this.#call('injectWatch', request);
+  }
 
   async #call<Name extends keyof Verbs>(verb: Name, request: RequestOf<Verbs[Name]>): Promise<ReplyOf<Verbs[Name]>> {
     try {

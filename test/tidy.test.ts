@@ -41,6 +41,11 @@ const mayImport: readonly (readonly [folder: string, allowed: readonly string[]]
       'fixtures/apps/rows.js',
     ],
   ],
+  // A relay runs in the command that starts it.
+  [
+    'migrate/commands/inject',
+    ['migrate/', 'shim/program/', 'proxy/inject/contract.js', 'proxy/inject/limits.js', 'proxy/relay/serve.js'],
+  ],
   ['migrate/', ['shim/control/', 'shim/program/', 'proxy/control/contract.js', 'proxy/inject/contract.js']],
   ['fixtures/oracle/', ['proxy/tns/', 'proxy/ttc/', 'shim/program/']],
   ['fixtures/lab/', ['fixtures/', 'shim/program/']],

@@ -8,7 +8,9 @@ import { type FaultRuleInput, faultRule } from '../../../proxy/inject/contract.j
 import { relayApi } from '../../../proxy/relay/api.js';
 import { bodyBytesMax, relaysMax, toxicsMax, waitingBytesMax } from '../../../proxy/relay/limits.js';
 import { Relays } from '../../../proxy/relay/relays.js';
+import type { Clock } from '../../../shim/link/index.js';
 import { systemClock } from '../../../shim/link/socket.js';
+import { HandClock } from '../inject/hand-clock.js';
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 
@@ -34,9 +36,9 @@ async function echo(t: Test): Promise<{ port: number; sockets: Socket[]; heard: 
   return { port: portOf(server), sockets, heard };
 }
 
-async function stage(t: Test) {
+async function stage(t: Test, clock: Clock = systemClock) {
   const entries: AuditEntry[] = [];
-  const relays = new Relays({ clock: systemClock, audit: { record: (entry) => entries.push(entry) } });
+  const relays = new Relays({ clock, audit: { record: (entry) => entries.push(entry) } });
   const api = relayApi(relays);
   api.listen(0, '127.0.0.1');
   await once(api, 'listening');
@@ -255,8 +257,8 @@ t.test('the client finds, lists, changes and resets what it has made; what is no
 });
 
 /** By our own verbs: a rule on the leg, with its lease. */
-async function withRule(t: Test, toxic: object, more: Partial<FaultRuleInput> = {}) {
-  const staged = await stage(t);
+async function withRule(t: Test, toxic: object, more: Partial<FaultRuleInput> = {}, clock: Clock = systemClock) {
+  const staged = await stage(t, clock);
   const { relays, server } = staged;
   const listen = { host: '127.0.0.1', port: 0 };
   const upstream = { host: '127.0.0.1', port: server.port };
@@ -286,11 +288,18 @@ t.test('stall: everything waits, and nothing is missing when the rule is removed
 });
 
 t.test('a rule whose controller has died ends by itself', async (t) => {
-  const { relays, rule, dial, entries } = await withRule(t, { type: 'stall', attributes: {} }, { leaseMs: 60 });
+  const clock = new HandClock();
+  const toxic = { type: 'stall', attributes: {} };
+  const { relays, rule, dial, entries } = await withRule(t, toxic, { leaseMs: 1_000 }, clock);
   const socket = await dial();
   t.strictSame(await relays.addRules([rule]), ['rule']);
+  clock.pass(999);
   t.strictSame(await relays.addRules([rule]), [], 'renewed');
-  await say(socket, 'goes on');
+  clock.pass(999);
+  t.equal(relays.rows().length, 1);
+  const said = say(socket, 'goes on');
+  clock.pass(1);
+  await said;
   t.match(entries.at(-1), { event: 'fault-removed', fault: 'rule', why: 'its lease is over' });
 });
 
