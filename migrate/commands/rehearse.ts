@@ -75,6 +75,7 @@ export const rehearse = defineCommand({
       ground,
       scenario,
       name: 'rehearsal',
+      forMs: durationMs,
       prefix,
       shrinkTrialsMax: shrinkTrials,
       say,

@@ -22,6 +22,8 @@ export interface PlayOptions {
   readonly name: string;
   /** Tables and workloads are named by it; no other run at the same time has it. */
   readonly prefix: string;
+  /** No step is begun after so long. */
+  readonly forMs?: number;
   /** Something to tell people while it runs. */
   readonly say: (text: string) => void;
 }
@@ -84,10 +86,12 @@ class Run {
   }
 
   async go(): Promise<void> {
-    const { ground, scenario, say } = this.#options;
+    const { ground, scenario, say, forMs = Number.POSITIVE_INFINITY } = this.#options;
     this.#load = await Load.start(this.#shape, ground.world.directory, this.#field.launch);
     this.#deeds = this.#field.deeds(this.#load.names);
+    const untilMs = performance.now() + forMs;
     for (const [index, step] of scenario.steps.entries()) {
+      if (performance.now() > untilMs) return;
       const name = step.name ?? `step ${index + 1}`;
       try {
         await this.#take(step, name);

@@ -9,6 +9,8 @@ export interface RehearseOptions {
   readonly ground: Ground;
   readonly scenario: Scenario;
   readonly name: string;
+  /** A slow machine comes less far in the schedule: no step is begun after so long. */
+  readonly forMs?: number;
   readonly prefix: string;
   /** Trials to make a failing schedule shorter; 0 makes none. */
   readonly shrinkTrialsMax: number;
@@ -23,15 +25,23 @@ export interface Rehearsal {
 
 /** Plays a schedule; when it fails, it plays shorter ones until none can be left out. */
 export async function rehearse(options: RehearseOptions): Promise<Rehearsal> {
-  const { ground, scenario, name, prefix, shrinkTrialsMax, say } = options;
-  const report = await play({ ground, scenario, name, prefix, say });
+  const { shrinkTrialsMax, forMs, ...common } = options;
+  const { scenario, prefix, say } = common;
+  const bounded = forMs === undefined ? {} : { forMs };
+  const report = await play({ ...common, ...bounded });
   if (report.passed || shrinkTrialsMax === 0) return { report, shortest: undefined };
   say(`failed: ${report.failures[0] ?? report.verdict.anomalies[0]?.name}; looking for a shorter schedule that fails`);
   let trial = 0;
   const fails = async (steps: readonly Step[]): Promise<boolean> => {
     trial += 1;
     const shorter = { ...scenario, steps: [...steps] };
-    const again = await play({ ground, scenario: shorter, name, prefix: `${prefix}_${trial}`, say: () => undefined });
+    const again = await play({
+      ...common,
+      ...bounded,
+      scenario: shorter,
+      prefix: `${prefix}_${trial}`,
+      say: () => undefined,
+    });
     const isSame = sameFailure(report, again);
     say(`trial ${trial}: ${steps.length} steps ${isSame ? 'fail too' : 'do not fail so'}`);
     return isSame;
