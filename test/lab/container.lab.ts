@@ -10,9 +10,13 @@ import { account, openWorld } from '../../fixtures/lab/world.js';
 import type { MoveRecord } from '../../migrate/record.js';
 import { waitUntil } from '../../migrate/workload/process.js';
 import { Witness } from '../e2e/witness.js';
+import { makeKeys } from '../shim/program/certificates.js';
 import { faultyProgram } from './faulty-program.js';
 
-/** A container, started from its bundle by runc, moves between hosts with its transaction open, and is put back by each failure. */
+/**
+ * A container, started from its bundle by runc, moves between hosts with its transaction open, and is put back by each failure. Its
+ * shim has a key of its own, and images go from agent to agent.
+ */
 const packageRoot = new URL('../../../', import.meta.url).pathname;
 const noteBytes = 50;
 const found = await findCriu();
@@ -21,10 +25,15 @@ const atA = faultyProgram(t, 'runc');
 const atB = faultyProgram(t, 'runc');
 const directory = mkdtempSync(join(tmpdir(), 'holdfast-bundles-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+const made = await makeKeys(t, 'proxy', 'agent', 'operator', 'workload:web');
 const world = await openWorld({
   mover: 'criu',
+  protection: (who) => made.flags(who.startsWith('agent:') ? 'agent' : who),
   criu: { 'node-a': found.path, 'node-b': found.path },
-  agentOptions: (name) => ['--runc', name === 'node-a' ? atA.path : atB.path],
+  agentOptions: (name) => [
+    ...['--runc', name === 'node-a' ? atA.path : atB.path],
+    ...['--image-dir', join(directory, `images-${name}`)],
+  ],
 });
 t.teardown(() => world.close());
 const witness = await Witness.open(world.postgresUrl);
