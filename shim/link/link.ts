@@ -438,7 +438,8 @@ export class Link {
     let peerSent = sentTotal;
     let peerReceived = receivedTotal;
     for (const { id, sent, received } of streams) {
-      if (!this.#streams.has(id)) continue;
+      // Over here, and not there yet. What this end has never heard of is over for neither.
+      if (!this.#streams.has(id) && id <= this.#lastId) continue;
       peerSent -= sent;
       peerReceived -= received;
     }
