@@ -20,6 +20,7 @@ interface Stage {
   readonly database: MemoryDatabase;
   readonly entries: AuditEntry[];
   readonly cuts: string[];
+  readonly gates: FaultGate[];
   /** The session of the driver, with one call made and a transaction open. */
   open(): Promise<{ readonly connection: oracledb.Connection; readonly session: MemorySession }>;
   add(rule: Pick<Input, 'when' | 'action'> & Partial<Input>): void;
@@ -39,13 +40,16 @@ async function stage(t: Test, options: PipeOptions = {}): Promise<Stage> {
   database.answers.set('insert x', insert);
   const entries: AuditEntry[] = [];
   const cuts: string[] = [];
+  const gates: FaultGate[] = [];
   const faults = new Faults({ audit: { record: (entry) => entries.push(entry) }, clock: systemClock });
   t.teardown(() => faults.stop());
   let stream = 0;
   const before: PipeOptions['before'] = (events, make) => {
     stream += 1;
     const owner = { workload: 'orders', instance: 'i', stream, cutLink: () => void cuts.push('link') };
-    return new FaultGate({ faults, owner, events, clock: systemClock, log: pino({ level: 'silent' }) }, make);
+    const gate = new FaultGate({ faults, owner, events, clock: systemClock, log: pino({ level: 'silent' }) }, make);
+    gates.push(gate);
+    return gate;
   };
   const dial = () => connect(t, { host: server.host, port: server.port }, { ...options, before });
   return {
@@ -53,6 +57,7 @@ async function stage(t: Test, options: PipeOptions = {}): Promise<Stage> {
     database,
     entries,
     cuts,
+    gates,
     connect: dial,
     open: async () => {
       const { connection } = await dial();
@@ -146,6 +151,27 @@ for (const direction of ['to-database', 'to-driver', 'both'] as const) {
     await connection.execute('insert x');
   });
 }
+
+t.test('what a stall keeps back of an answer is told to whoever puts the session down', async (t) => {
+  const { open, add, faults, gates } = await stage(t);
+  const { connection } = await open();
+  const [gate] = gates;
+  t.equal(gate?.held().length, 0);
+  const before = gate?.record()?.positions.delivered ?? 0;
+  const action = { kind: 'stall', direction: 'to-driver' } as const;
+  add({ when: { call: 'commit', at: 'in-response', byte: 5 }, action });
+  const committed = connection.commit();
+  while (faults.rows()[0]?.holding !== 1) await new Promise(setImmediate);
+  const delivered = gate?.record()?.positions.delivered ?? 0;
+  t.equal(
+    gate?.held().length,
+    delivered - before - 5,
+    'all that the record calls delivered, and the driver has not got',
+  );
+  faults.remove(undefined, by);
+  await committed;
+  t.equal(gate?.held().length, 0);
+});
 
 t.test('a stall ends by itself when it says so, and a delay is as long as it says', async (t) => {
   const { open, add, faults } = await stage(t);
