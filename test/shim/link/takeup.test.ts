@@ -110,25 +110,28 @@ t.test('streams with which nothing had been done yet begin anew, in the order of
   t.equal(next.arrived.has(answered), false, 'nothing of the other comes twice');
 });
 
-t.test('a stream that begins anew counts once, also beside one that the process before had never heard of', async (t) => {
-  const pair = new Pair(limits);
-  pair.bind();
-  pair.proxy.eager = false;
-  const [one, two] = [pair.shim.link.open(), pair.shim.link.open()];
-  for (const id of [one, two]) pair.shim.link.send(id, pattern(id, 20));
-  pair.pump();
-  const next = new End('proxy', pair.limits);
-  // The first one was over when the process before died, which nobody has told the shim.
-  next.link.takeUp({ lastStream: one, sent: 0, received: 20, acked: 0 });
-  pair.shim.link.detach();
-  pair.proxy = next;
-  t.equal(pair.bind(), undefined);
-  pair.pump();
-  for (const id of [one, two]) t.ok(next.bytes(id).equals(pattern(id, 20)), `${id} from its first byte`);
-  pair.shim.link.detach();
-  next.link.detach();
-  t.equal(next.link.peerRewound(pair.shim.link.account()), false, 'the shim is not taken for an older image');
-});
+t.test(
+  'a stream that begins anew counts once, also beside one that the process before had never heard of',
+  async (t) => {
+    const pair = new Pair(limits);
+    pair.bind();
+    pair.proxy.eager = false;
+    const [one, two] = [pair.shim.link.open(), pair.shim.link.open()];
+    for (const id of [one, two]) pair.shim.link.send(id, pattern(id, 20));
+    pair.pump();
+    const next = new End('proxy', pair.limits);
+    // The first one was over when the process before died, which nobody has told the shim.
+    next.link.takeUp({ lastStream: one, sent: 0, received: 20, acked: 0 });
+    pair.shim.link.detach();
+    pair.proxy = next;
+    t.equal(pair.bind(), undefined);
+    pair.pump();
+    for (const id of [one, two]) t.ok(next.bytes(id).equals(pattern(id, 20)), `${id} from its first byte`);
+    pair.shim.link.detach();
+    next.link.detach();
+    t.equal(next.link.peerRewound(pair.shim.link.account()), false, 'the shim is not taken for an older image');
+  },
+);
 
 t.test('an end out of order follows one in order that the process before had handed out', async (t) => {
   const pair = new Pair(limits);
