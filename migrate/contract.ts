@@ -7,16 +7,7 @@ import { briefMove, chainFault, sealedRecord } from './history.js';
 import { commandWordsMax, environmentMax, historyMax } from './limits.js';
 import { inspection, inspectRequest } from './preflight/facts.js';
 import { preflightReport } from './preflight/finding.js';
-import {
-  afterDeadline,
-  asker,
-  carrierNames,
-  moments,
-  moveEvent,
-  moveRecord,
-  moverNames,
-  wantedMovers,
-} from './record.js';
+import { asker, carrierNames, moveConditions, moveEvent, moveRecord, moverNames, wantedMovers } from './record.js';
 import { processIdentity } from './workload/store.js';
 
 const nothing = z.object({});
@@ -106,12 +97,7 @@ export const agentContract = defineContract('holdfast-agent', 1, {
       mover: wantedMover,
       /** Also with sessions of which nobody can say whether they are in a transaction. */
       allowUnknown: z.boolean().optional(),
-      /** Given up, and the source put back, when the application has waited longer than this before the target has bound. */
-      maxBlackoutMs: z.number().int().min(1).optional(),
-      /** What to wait for, how long, and what to do when it has not come. */
-      when: z.enum(moments).optional(),
-      deadlineMs: z.number().int().min(0).optional(),
-      after: z.enum(afterDeadline).optional(),
+      ...moveConditions.shape,
       by: asker.optional(),
     }),
     reply: moveRecord,

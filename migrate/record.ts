@@ -16,6 +16,16 @@ export type WantedMover = (typeof wantedMovers)[number];
 export const moments = ['now', 'call-end', 'transaction-end', 'pool-return'] as const;
 export type Moment = (typeof moments)[number];
 export const afterDeadline = ['move', 'give-up'] as const;
+/** When a move is made, and how long an application may wait for it. */
+export const moveConditions = z.object({
+  /** Given up, and the source put back, when the application has waited longer than this before the target has bound. */
+  maxBlackoutMs: z.number().int().min(1).optional(),
+  /** What to wait for, how long, and what to do when it has not come. */
+  when: z.enum(moments).optional(),
+  deadlineMs: z.number().int().min(0).optional(),
+  after: z.enum(afterDeadline).optional(),
+});
+export type MoveConditions = z.infer<typeof moveConditions>;
 
 /** What a session was before a move, as far as its record tells. */
 export const knownSession = z.object({

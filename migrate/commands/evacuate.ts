@@ -7,6 +7,7 @@ import { concurrencyMax } from '../limits.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { type Column, printJson, printTable, shownMs } from '../output.js';
 import { wantedMovers } from '../record.js';
+import { conditionOptions, conditionsOf } from './conditions.js';
 
 export const evacuate = defineCommand({
   name: 'evacuate',
@@ -22,6 +23,7 @@ export const evacuate = defineCommand({
     'ignore-anti-affinity': option(flag(), 'false', 'also put workloads together that should be kept apart'),
     mover: option(choice(...wantedMovers), 'own', 'as of holdfast move'),
     'allow-unknown': option(flag(), 'false', 'move also sessions that cannot be watched (encrypted, unknown driver)'),
+    ...conditionOptions,
     json: option(flag(), 'false', 'print the record of the evacuation as JSON'),
     ...operatorOptions,
   },
@@ -29,6 +31,10 @@ export const evacuate = defineCommand({
     ['holdfast evacuate node-a --dry-run', 'Look at the plan first'],
     ['holdfast evacuate node-a', 'Over all other nodes'],
     ['holdfast evacuate node-a --to node-b,node-c --concurrency 4', 'To these, four at a time'],
+    [
+      'holdfast evacuate node-a --when transaction-end --deadline 1m --then move',
+      'Each at a quiet moment, if it comes',
+    ],
     ['holdfast evacuate node-a --resume', 'Go on after it stopped'],
   ],
   async main({ settings, args }) {
@@ -40,8 +46,9 @@ export const evacuate = defineCommand({
     if (resume && anew) throw new ConfigError('bad-option', '--resume and --anew exclude each other');
     const wanted = to === undefined ? {} : { to: [...to] };
     const how = { ...wanted, dryRun, resume, anew, ignoreAntiAffinity, concurrency, mover, allowUnknown };
+    const conditions = conditionsOf(settings);
     const progress = new EvacuationProgress(process.stderr);
-    const request = { ...how, by: whoAsks() };
+    const request = { ...how, conditions, by: whoAsks() };
     const record = await operator.ask(node, 'evacuate', request, { timeoutMs: 0, onEvent: progress.show });
     if (settings.json) printJson(record);
     else printRecord(record);

@@ -1,17 +1,15 @@
 import { createInterface } from 'node:readline/promises';
-import { option, optional, required } from '../../shim/program/config.js';
+import { option, required } from '../../shim/program/config.js';
 import { errorText } from '../../shim/program/errors.js';
 import { defineCommand } from '../../shim/program/run.js';
-import { choice, duration, flag, name } from '../../shim/program/values.js';
+import { choice, flag, name } from '../../shim/program/values.js';
 import { agentAddress } from '../cluster.js';
 import { MoveError } from '../errors.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
 import { printJson } from '../output.js';
 import { Progress, summary } from '../progress.js';
-import { afterDeadline, type MoveRecord, moments, wantedMovers } from '../record.js';
-
-/** Written as a name: what has a property `then` may be taken for a promise. */
-const thenName = 'then';
+import { type MoveRecord, wantedMovers } from '../record.js';
+import { conditionOptions, conditionsOf } from './conditions.js';
 
 const json = option(
   flag(),
@@ -31,25 +29,12 @@ export const move = defineCommand({
       'own: as it was started, criu for processes, runc for containers; relink moves only the link, for trials without root',
     ),
     'allow-unknown': option(flag(), 'false', 'move also sessions that cannot be watched (encrypted, unknown driver)'),
-    'max-blackout': optional(
-      duration(),
-      'give up, and put the source back, when the application has waited longer before the target has bound',
-    ),
-    when: option(
-      { ...choice(...moments), placeholder: 'MOMENT' },
-      'now',
-      'now, or wait until every session has ended its call (call-end), its transaction (transaction-end), or is back in its pool (pool-return)',
-    ),
-    deadline: option(duration(), '30s', 'how long to wait for that'),
-    [thenName]: option(choice(...afterDeadline), 'give-up', 'what to do when it has not come by then'),
+    ...conditionOptions,
     json,
     ...operatorOptions,
   },
   examples: [
-    [
-      'holdfast move orders --to node-b --when transaction-end --deadline 1m --then give-up',
-      'At a quiet moment, or not',
-    ],
+    ['holdfast move orders --to node-b --when transaction-end --deadline 1m', 'At a quiet moment, or not'],
     ['holdfast move orders --to node-b', 'Move the workload started as "orders"; Ctrl-C asks, then takes it back'],
     ['holdfast move orders --to node-b --max-blackout 500ms', 'Only if the application need not wait longer'],
     ['holdfast move orders --to node-b --json', 'The same for a program: the record on stdout, events on stderr'],
@@ -60,20 +45,8 @@ export const move = defineCommand({
     agentAddress(operator.cluster, settings.to);
     const { node, name: workload } = await operator.find(args[0] ?? '');
     onInterrupt(interruption(operator, node, progress));
-    const { to, mover, allowUnknown, maxBlackout, when, deadline } = settings;
-    const { [thenName]: after } = settings;
-    const limit = maxBlackout === undefined ? {} : { maxBlackoutMs: maxBlackout };
-    const request = {
-      name: workload,
-      to,
-      mover,
-      allowUnknown,
-      ...limit,
-      when,
-      deadlineMs: deadline,
-      after,
-      by: whoAsks(),
-    };
+    const { to, mover, allowUnknown } = settings;
+    const request = { name: workload, to, mover, allowUnknown, ...conditionsOf(settings), by: whoAsks() };
     return tell(
       'move',
       settings.json,

@@ -57,9 +57,9 @@ async function beginning(node: Node, request: EvacuateRequest): Promise<Evacuati
   const isOpen = last !== undefined && (last.state === 'running' || last.state === 'stopped');
   if (request.resume) {
     if (!isOpen) throw new MoveError('nothing-to-resume', `no evacuation of ${node.name} was stopped or cut off`);
-    const { concurrency, mover, by } = request;
+    const { concurrency, mover, conditions, by } = request;
     const stays = (workload: string) => node.store.read(workload)?.node === node.name;
-    return stepEvacuation({ ...last, concurrency, mover, by }, { kind: 'resumed', stays });
+    return stepEvacuation({ ...last, concurrency, mover, conditions, by }, { kind: 'resumed', stays });
   }
   if (isOpen && !request.anew) {
     const why = last.stopped === undefined ? 'the agent ended in the midst of it' : last.stopped.message;
@@ -89,10 +89,10 @@ async function plan(node: Node, request: EvacuateRequest): Promise<EvacuationRec
     throw new MoveError('no-target', `no node can take the workloads of ${node.name}: ${reasons}`);
   }
   const placements = placeGuests(guests, hosts, { ignoreAntiAffinity: request.ignoreAntiAffinity ?? false });
-  const { concurrency, mover, by, allowUnknown = false } = request;
+  const { concurrency, mover, conditions, by, allowUnknown = false } = request;
   return {
     ...{ node: node.name, state: 'planned', startedAt: new Date().toISOString(), ms: 0 },
-    ...{ by, mover, allowUnknown, concurrency },
+    ...{ by, mover, allowUnknown, conditions, concurrency },
     targets: others.map(({ name, load, out }) => ({
       node: name,
       memoryAvailableBytes: load?.memory.availableBytes ?? 0,
@@ -179,12 +179,13 @@ class Evacuation {
   }
 
   async #move({ workload, to }: EvacuationMove): Promise<void> {
-    const { mover, allowUnknown, by } = this.#now;
+    const { mover, allowUnknown, conditions, by } = this.#now;
     const beganMs = performance.now();
     const ms = () => Math.round(performance.now() - beganMs);
     let end: MoveEnd;
     try {
-      const record = await moveWorkload(this.#node, { name: workload, to, mover, allowUnknown, by }, () => {});
+      const request = { ...conditions, name: workload, to, mover, allowUnknown, by };
+      const record = await moveWorkload(this.#node, request, () => {});
       const { move, blackoutMs, outcome, error, warnings } = record;
       const lost = warnings.find(({ code }) => lossCodes.has(code));
       const why = lost ?? (error && { code: error.code, message: error.message });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { assertNever } from '../../shim/program/errors.js';
-import { wantedMovers } from '../record.js';
+import { moveConditions, wantedMovers } from '../record.js';
 import type { Placements } from './placement.js';
 
 const failure = z.object({ code: z.string(), message: z.string() });
@@ -34,6 +34,7 @@ export const evacuationRecord = z.object({
   by: z.object({ user: z.string(), host: z.string() }),
   mover: z.enum(wantedMovers),
   allowUnknown: z.boolean(),
+  conditions: moveConditions.optional(),
   concurrency: z.number(),
   targets: z.array(
     z.object({

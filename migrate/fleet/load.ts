@@ -3,7 +3,7 @@ import os from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { loadSampleMs } from '../limits.js';
 import type { Node } from '../node.js';
-import { processTree, readOrNothing } from '../workload/process.js';
+import { memoryBytes, processTree, readOrNothing } from '../workload/process.js';
 import { lifeOf, type StoredWorkload } from '../workload/store.js';
 import type { NodeLoad } from './messages.js';
 import type { Host } from './placement.js';
@@ -28,7 +28,7 @@ export async function loadOf(node: Node): Promise<NodeLoad> {
     workloads: own.map(({ name, labels }) => ({
       name,
       labels: labels ?? {},
-      memoryBytes: (trees.get(name) ?? []).reduce((sum, pid) => sum + processMemoryBytes(pid), 0),
+      memoryBytes: (trees.get(name) ?? []).reduce((sum, pid) => sum + memoryBytes(pid, 'share'), 0),
       cpus: Math.max(0, round((usedMs(name) - (before.used.get(name) ?? 0)) / passedMs)),
     })),
   };
@@ -61,13 +61,6 @@ function pidNamespace(pid: number): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Pages of its own and its part of shared ones (proc(5), smaps_rollup), swapped out ones too: all of it is in an image. */
-function processMemoryBytes(pid: number): number {
-  const rollup = readOrNothing(`/proc/${pid}/smaps_rollup`) ?? '';
-  const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(rollup)?.[1] ?? 0);
-  return (kib('Pss') + kib('SwapPss')) * 1_024;
 }
 
 /** USER_HZ, in which the kernel tells times to programs, is 100 on all machines that Node.js runs on. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { concurrencyMax, labelCharactersMax, labelsMax } from '../limits.js';
-import { wantedMovers } from '../record.js';
+import { moveConditions, wantedMovers } from '../record.js';
 
 /** Given to a workload when it is started. */
 export const labels = z
@@ -43,6 +43,8 @@ export const evacuateRequest = z.object({
   concurrency: z.number().int().min(1).max(concurrencyMax),
   mover: z.enum(wantedMovers),
   allowUnknown: z.boolean().optional(),
+  /** Of each of its moves. */
+  conditions: moveConditions.optional(),
   by: z.object({ user: z.string(), host: z.string() }),
 });
 export type EvacuateRequest = z.infer<typeof evacuateRequest>;

@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { formatAddress } from '../../shim/program/address.js';
 import { comparedFilesMax, shimMsMax } from '../limits.js';
-import { outerPid, processTree, readOrNothing } from '../workload/process.js';
+import { memoryBytes, outerPid, processTree, readOrNothing } from '../workload/process.js';
 import { isLoopback, socketInodes, type TcpSocket, tcpTable, udpTable } from '../workload/sockets.js';
 import type { StoredWorkload } from '../workload/store.js';
 import type { FileFacts, TreeFacts } from './facts.js';
@@ -32,7 +32,7 @@ export async function treeFacts(
   return {
     processes: tree.length,
     threads: tree.reduce((sum, pid) => sum + numberIn(pid, 'status', /^Threads:\s+(\d+)$/m), 0),
-    memoryBytes: tree.reduce((sum, pid) => sum + memoryOf(pid), 0),
+    memoryBytes: tree.reduce((sum, pid) => sum + memoryBytes(pid, 'image'), 0),
     files: files.slice(0, comparedFilesMax),
     filesLeftOut: Math.max(0, files.length - comparedFilesMax),
     deleted: deletedOf(opened),
@@ -190,17 +190,6 @@ export function parseUnixSockets(text: string): UnixSocket[] {
     const name = [own, theirs].find((each) => each !== '*') ?? 'without a name';
     return [{ name: `${name} (${kind})`, inode, peer }];
   });
-}
-
-/** Kilobytes of smaps_rollup (proc(5)): pages of its own, swapped ones, and its part of what it shares. */
-function memoryOf(pid: number): number {
-  const rollup = readOrNothing(`/proc/${pid}/smaps_rollup`) ?? '';
-  const fields = ['Anonymous', 'SwapPss', 'Pss_Shmem'];
-  const kib = fields.reduce((sum, field) => {
-    const found = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(rollup)?.[1];
-    return sum + Number(found ?? 0);
-  }, 0);
-  return kib * 1_024;
 }
 
 function numberIn(pid: number, file: string, pattern: RegExp): number {

@@ -62,6 +62,21 @@ export function residentBytes(pid: number): number {
   return Number(kibibytes ?? 0) * 1_024;
 }
 
+/** Sums of smaps_rollup (proc(5)), of which each answers another question. */
+const memorySums = {
+  /** What it takes of the machine: pages of its own and its part of shared ones, also those that are swapped out. */
+  share: ['Pss', 'SwapPss'],
+  /** What an image of it holds: not the pages of files, which the target has as well. */
+  image: ['Anonymous', 'SwapPss', 'Pss_Shmem'],
+} as const;
+
+/** Memory of a process, in bytes; 0 for one that has ended, or may not be looked at. */
+export function memoryBytes(pid: number, sum: keyof typeof memorySums): number {
+  const rollup = readOrNothing(`/proc/${pid}/smaps_rollup`) ?? '';
+  const kib = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(rollup)?.[1] ?? 0);
+  return memorySums[sum].reduce((all, field) => all + kib(field), 0) * 1_024;
+}
+
 /** The member of a tree that has this id in the tree's own namespace. */
 export function outerPid(tree: readonly number[], inner: number): number | undefined {
   return tree.find((pid) => innerPid(pid) === inner);

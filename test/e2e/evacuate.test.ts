@@ -58,6 +58,19 @@ t.test('what finds no place is named, and the exit code says that the node would
   t.match(unknown, { code: 1, reply: { error: { code: 'unknown-node' } } });
 });
 
+t.test(
+  'its moves keep to what was asked of them: a blackout that is too long, a moment that does not come',
+  async (t) => {
+    const late = await evacuate('node-a', '--concurrency', '1', '--max-blackout', '1ms');
+    t.match(late, { code: 1, reply: { state: 'stopped', stopped: { code: 'evacuation-put-backs' } } });
+    const codes = late.reply.moves.map(({ error }: { error?: { code: string } }) => error?.code);
+    t.strictSame(codes, ['blackout-exceeded', 'blackout-exceeded', 'blackout-exceeded', undefined]);
+    t.strictSame(new Set(Object.values(await where())), new Set(['node-a']));
+    const { reply } = await evacuate('node-a', '--anew', '--dry-run', '--when', 'call-end', '--deadline', '5s');
+    t.match(reply.conditions, { when: 'call-end', deadlineMs: 5_000, after: 'give-up' });
+  },
+);
+
 t.test('an evacuation whose agent is killed goes on where it was, when that is asked for', async (t) => {
   const { reply } = await evacuate('node-a', '--dry-run');
   const { stdout } = await world.holdfast('workloads', '--json');
@@ -73,7 +86,7 @@ t.test('an evacuation whose agent is killed goes on where it was, when that is a
   );
   signal(shims, 'SIGSTOP');
   t.teardown(() => signal(shims, 'SIGCONT'));
-  const words = ['evacuate', 'node-a', '--mover', 'relink', '--concurrency', '1', ...world.files];
+  const words = ['evacuate', 'node-a', '--anew', '--mover', 'relink', '--concurrency', '1', ...world.files];
   const asking = world.start('asking', 'center', node(world.programs.holdfast, ...words));
   await asking.printed(/2\/4/);
   const agent = world.agent('node-a');
@@ -96,4 +109,6 @@ t.test('a node whose agent is away takes nothing, and with none left it is refus
   const { reply } = await evacuate('node-b', '--dry-run');
   t.match(reply.targets, [{ node: 'node-a' }, { node: 'node-c', out: { code: 'agent-unreachable' } }]);
   t.match(await evacuate('node-b', '--to', 'node-c'), { code: 1, reply: { error: { code: 'no-target' } } });
+  // It ends what it has, with the installation.
+  await world.restartAgent('node-c');
 });

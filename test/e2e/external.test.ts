@@ -1,58 +1,43 @@
 import t from 'tap';
-import { account, node, openWorld } from '../../fixtures/lab/world.js';
+import { openWorld } from '../../fixtures/lab/world.js';
 import type { SessionRow } from '../../proxy/control/contract.js';
 import { held } from '../errors/held.js';
+import { OrdersWorkload } from './orders.js';
 
 /** Moves that somebody else makes: a workload is parked, is away, and is awaited. */
-
-const application = new URL('../../fixtures/apps/insert-rows.js', import.meta.url).pathname;
 
 t.test('a workload of an agent is parked in mid-transaction, and goes on when it is awaited', async (t) => {
   const world = await openWorld({ mover: 'relink', proxyOptions: ['--hold-transaction', '1s', '--hold-idle', '1s'] });
   t.teardown(() => world.close());
-  const ask = async (verb: string, ...words: string[]) => {
-    const { code, stdout, stderr } = await world.holdfast(verb, '--json', ...words);
-    return { code, stderr, reply: JSON.parse(stdout) };
-  };
-  const inserted = () => world.output('orders').match(/^inserted/gm)?.length ?? 0;
-  const goesOn = async () => {
-    const [before, deadlineMs] = [inserted(), performance.now() + 60_000];
-    while (inserted() <= before) {
-      if (performance.now() > deadlineMs) throw new Error('the application does not go on');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
-  const login = [`${world.shimAddress}/${account.service}`, account.user, account.password];
-  const command = node(application, ...login, '1000000');
-  await world.holdfast('run', '--name', 'orders', '--listen', world.shimAddress, '--', command.file, ...command.args);
-  await goesOn();
-  const session = async (): Promise<SessionRow> => (await ask('sessions')).reply[0];
+  const orders = new OrdersWorkload(world);
+  await orders.start();
+  const session = async (): Promise<SessionRow> => (await orders.ask('sessions')).reply[0];
   const { sid, serial } = await session();
 
-  const { reply: ticket } = await ask('hold', 'orders');
+  const { reply: ticket } = await orders.ask('hold', 'orders');
   t.match(ticket, { name: 'orders', epoch: 1, sessions: 1, node: 'node-a' });
   const now = await session();
   t.match(now, { state: 'held', sid, serial, transaction: 'open' });
   t.match(
-    (await ask('holds')).reply,
+    (await orders.ask('holds')).reply,
     [{ workload: 'orders', state: 'pinned' }],
     'its budget of a second does not end it',
   );
-  t.match(await ask('hold', 'orders'), { code: 1, reply: { error: { code: 'not-bound' } } });
-  t.match(await ask('move', 'orders', '--to', 'node-b', '--mover', 'relink'), {
+  t.match(await orders.ask('hold', 'orders'), { code: 1, reply: { error: { code: 'not-bound' } } });
+  t.match(await orders.ask('move', 'orders', '--to', 'node-b', '--mover', 'relink'), {
     reply: { error: { code: 'not-bound' } },
   });
 
-  const { code, reply: row } = await ask('await', 'orders', '--instance', ticket.instance, '--epoch', '1');
+  const { code, reply: row } = await orders.ask('await', 'orders', '--instance', ticket.instance, '--epoch', '1');
   t.match([code, row], [0, { name: 'orders', state: 'bound', epoch: 2 }]);
-  await goesOn();
+  await orders.goesOn();
   t.match(await session(), { state: 'bound', sid, serial, transaction: 'open' });
-  t.match(await ask('workloads'), { reply: [{ link: { pinned: undefined } }] }, 'and has its budget again');
-  t.match(await ask('await', 'orders', '--epoch', '2', '--timeout', '1ms'), {
+  t.match(await orders.ask('workloads'), { reply: [{ link: { pinned: undefined } }] }, 'and has its budget again');
+  t.match(await orders.ask('await', 'orders', '--epoch', '2', '--timeout', '1ms'), {
     code: 1,
     reply: { error: { code: 'await-timeout' } },
   });
-  t.match(await ask('await', 'nothing'), { code: 1, reply: { error: { code: 'unknown-workload' } } });
+  t.match(await orders.ask('await', 'nothing'), { code: 1, reply: { error: { code: 'unknown-workload' } } });
 });
 
 t.test('a shim that no agent knows is pinned, and awaited when it comes back by itself', async (t) => {

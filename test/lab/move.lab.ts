@@ -194,6 +194,29 @@ t.test('a move goes on when the command that asked for it is gone', async (t) =>
   t.match(await move('node-a'), { outcome: 'moved' });
 });
 
+t.test('Ctrl-C takes a move back in the middle of a restore, and the application goes on', async (t) => {
+  atB.set('restore', 'sleep 30');
+  const words = ['move', 'orders', '--to', 'node-b', ...world.files];
+  const asking = world.start('interrupted', 'center', node(world.programs.holdfast, ...words));
+  // Lines come when a phase has ended: the next one is under way.
+  await asking.printed(/transfer/);
+  asking.child.kill('SIGINT');
+  t.match(await asking.ended, { code: 1, stderr: /taking it back.*aborted.*runs on as before/s });
+  atB.clear('restore');
+  await goesOn(t);
+  t.same(await identity(), first);
+});
+
+t.test('a move whose blackout becomes too long is taken back by itself', async (t) => {
+  atB.set('restore', 'sleep 30');
+  const record: MoveRecord = await ask('move', '--to', 'node-b', 'orders', '--max-blackout', '2s');
+  atB.clear('restore');
+  t.match(record, { outcome: 'put-back', error: { code: 'blackout-exceeded', phase: 'restore' } });
+  t.ok(record.blackoutMs.total < 20_000, `${record.blackoutMs.total} ms`);
+  await goesOn(t);
+  t.same(await identity(), first);
+});
+
 t.test('what the processes hold besides the shim cannot move, and is named', async (t) => {
   const [host = '', port = ''] = world.databaseAddress.split(':');
   const hold = `require('net').connect(${port}, '${host}').on('connect', () => console.log('connected')).resume()`;

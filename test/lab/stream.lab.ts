@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { findCriu } from '../../fixtures/lab/criu.js';
-import { account, node, openWorld } from '../../fixtures/lab/world.js';
+import { openWorld } from '../../fixtures/lab/world.js';
 import type { MoveRecord } from '../../migrate/record.js';
+import { OrdersWorkload } from '../e2e/orders.js';
 
 /** Moves with CRIU between nodes that keep images in directories of their own: agents send them to each other. */
-const application = new URL('../../fixtures/apps/insert-rows.js', import.meta.url).pathname;
 const images = mkdtempSync(join(tmpdir(), 'holdfast-images-'));
 t.teardown(() => rmSync(images, { recursive: true, force: true }));
 const found = await findCriu();
@@ -20,23 +20,9 @@ const world = await openWorld({
 });
 t.teardown(() => world.close());
 
-const ask = async (verb: string, ...words: string[]) => {
-  const { stdout, stderr } = await world.holdfast(verb, '--json', ...words);
-  if (stdout === '') throw new Error(`holdfast ${verb}: ${stderr}`);
-  return JSON.parse(stdout);
-};
-const inserted = () => world.output('orders').match(/^inserted/gm)?.length ?? 0;
-const goesOn = async () => {
-  const [before, deadlineMs] = [inserted(), performance.now() + 60_000];
-  while (inserted() <= before) {
-    if (performance.now() > deadlineMs) throw new Error('the application does not go on');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
-const login = [`${world.shimAddress}/${account.service}`, account.user, account.password];
-const command = node(application, ...login, '1000000');
-await world.holdfast('run', '--name', 'orders', '--listen', world.shimAddress, '--', command.file, ...command.args);
-await goesOn();
+const orders = new OrdersWorkload(world);
+await orders.start();
+const ask = async (verb: string, ...words: string[]) => (await orders.ask(verb, ...words)).reply;
 const [session] = await ask('sessions');
 
 t.test('the image is sent, restored there, and kept where that was asked for', async (t) => {
@@ -47,7 +33,7 @@ t.test('the image is sent, restored there, and kept where that was asked for', a
   });
   t.ok(record.blackoutMs.transfer > 0);
   t.match(world.agent('node-a').stdout + world.agent('node-a').stderr, /"connections":1.*image sent/);
-  await goesOn();
+  await orders.goesOn();
   t.same(readdirSync(join(images, 'node-a')), [], 'the source keeps nothing');
   const [kept = ''] = readdirSync(join(images, 'node-b'));
   t.equal(statSync(join(images, 'node-b', kept)).mode & 0o777, 0o700);
@@ -56,7 +42,7 @@ t.test('the image is sent, restored there, and kept where that was asked for', a
 
 t.test('and back: a target that was not told to keep images keeps none', async (t) => {
   t.match(await ask('move', 'orders', '--to', 'node-a'), { outcome: 'moved' });
-  await goesOn();
+  await orders.goesOn();
   t.same(readdirSync(join(images, 'node-a')), []);
   const [now] = await ask('sessions');
   t.match(now, { sid: session.sid, serial: session.serial, transaction: 'open' });
