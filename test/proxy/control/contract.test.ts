@@ -1,5 +1,6 @@
 import t from 'tap';
 import { proxyContract } from '../../../proxy/control/contract.js';
+import { watchMsMax } from '../../../proxy/inject/limits.js';
 import { actorCharactersMax, extendMsMax, reasonCharactersMax } from '../../../proxy/limits.js';
 
 const { extendHold, pinHold, releaseHold } = proxyContract.verbs;
@@ -22,6 +23,11 @@ t.test('a hold is extended by 30 days at most at a time, and never by nothing', 
   t.ok(extend(extendMsMax).success);
   t.match(extend(extendMsMax + 1).error?.issues, [{ message: 'more than 30 days at a time' }]);
   t.notOk(extend(0).success);
+});
+
+t.test('a question for acts of faults waits for as long as it may, and no longer', async (t) => {
+  const watch = (waitMs: number) => proxyContract.verbs.injectWatch.request.safeParse({ after: 0, waitMs }).success;
+  t.strictSame([watch(0), watch(watchMsMax), watch(watchMsMax + 1)], [true, true, false]);
 });
 
 t.test('only operators may decide about holds; agents may tell of moves', async (t) => {

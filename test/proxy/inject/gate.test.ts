@@ -7,8 +7,9 @@ import type { AuditEntry } from '../../../proxy/audit/entry.js';
 import { type FaultRuleInput, faultRule } from '../../../proxy/inject/contract.js';
 import { Faults } from '../../../proxy/inject/faults.js';
 import { FaultGate } from '../../../proxy/inject/gate.js';
+import { heldBytesMax } from '../../../proxy/inject/limits.js';
 import { systemClock } from '../../../shim/link/socket.js';
-import { MemoryDatabase, type MemorySession } from '../../fixtures/oracle/memory-database.js';
+import { column, MemoryDatabase, type MemorySession, rowSource } from '../../fixtures/oracle/memory-database.js';
 import { connect, login, service } from '../backend/conformance/stand.js';
 import type { PipeOptions } from '../backend/pipe.js';
 
@@ -114,6 +115,23 @@ t.test('COMMIT is delivered and done, its answer withheld, and the driver told n
   t.ok(session.calls.includes('commit'));
   t.match(await acts(), [{ action: 'withhold', transaction: 'none' }]);
 });
+
+t.test(
+  'an answer that is withheld is kept up to a limit; a longer one ends the connection before it is whole',
+  async (t) => {
+    const { open, add, acts, gates, database } = await stage(t);
+    const { connection } = await open();
+    const columns = [column('C0', 'VARCHAR2', { sizeBytes: 4_000 })];
+    const rows = Array.from({ length: 2_000 }, () => ['x'.repeat(4_000)]);
+    database.answers.set('select big', () => ({ rowCount: 0, rows: rowSource(columns, rows) }));
+    add({ when: { call: 'execute', at: 'before-response' }, action: { kind: 'withhold' } });
+    await t.rejects(connection.execute('select big', [], { fetchArraySize: 2_000, prefetchRows: 2_000 }));
+    t.match(await acts(), [{ action: 'withhold', call: 'execute' }]);
+    const delivered = gates[0]?.describe().positions.delivered ?? 0;
+    t.ok(delivered > heldBytesMax, `${delivered} bytes were read`);
+    t.ok(delivered < 2_000 * 4_000, 'and not all of them');
+  },
+);
 
 t.test('a cut of the database leg ends the session as a lost connection does', async (t) => {
   const lost: unknown[] = [];
