@@ -1,5 +1,5 @@
 import { hostname, userInfo } from 'node:os';
-import type { Asker, WorkloadRow } from '../proxy/control/contract.js';
+import type { Asker } from '../proxy/control/contract.js';
 import type { EventOf, ReplyOf, RequestOf } from '../shim/control/rpc.js';
 import { type CallOptions, type ControlClient, connectControl } from '../shim/control/rpc-client.js';
 import { errorCode } from '../shim/program/errors.js';
@@ -56,8 +56,8 @@ export class Operator {
   }
 
   /** The workloads that the proxy knows, or why it does not answer. */
-  askProxy(): Promise<Answer<readonly WorkloadRow[]>> {
-    return answerOf('proxy-unreachable', 'the proxy', this.proxy.workloads());
+  askProxy(): Promise<Answer<Awaited<ReturnType<ProxyView['list']>>>> {
+    return answerOf('proxy-unreachable', 'the proxy', this.proxy.list());
   }
 
   /**

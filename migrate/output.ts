@@ -110,3 +110,12 @@ const openChars = {
   'right-mid': '',
   middle: ' '.repeat(gap),
 };
+
+/**
+ * Names the workers of the proxy whose part is not in what was printed.
+ * @returns the exit code
+ */
+export function reportMissing(command: string, missing: readonly { readonly why: string }[] = []): number {
+  for (const { why } of missing) process.stderr.write(`holdfast ${command}: worker-away: ${why}\n`);
+  return missing.length === 0 ? 0 : 1;
+}

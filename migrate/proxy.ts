@@ -1,5 +1,11 @@
 import { setTimeout } from 'node:timers/promises';
-import { proxyContract, type SessionRow, type StatusRow, type WorkloadRow } from '../proxy/control/contract.js';
+import {
+  type Missing,
+  proxyContract,
+  type SessionRow,
+  type StatusRow,
+  type WorkloadRow,
+} from '../proxy/control/contract.js';
 import type { ReplyOf, RequestOf } from '../shim/control/rpc.js';
 import { type ControlTarget, callControl } from '../shim/control/rpc-client.js';
 import type { Address } from '../shim/program/address.js';
@@ -18,7 +24,15 @@ type Verbs = (typeof proxyContract)['verbs'];
 export type Wanted = RequestOf<Verbs['pinHold']>;
 
 /** Codes that say nothing of what was asked; all others are the proxy's answer. */
-const aboutConnection = new Set(['unreachable', 'timeout', 'closed', 'not-authorised', 'wrong-contract', 'unknown']);
+const aboutConnection = new Set([
+  'unreachable',
+  'timeout',
+  'closed',
+  'not-authorised',
+  'wrong-contract',
+  'worker-away',
+  'unknown',
+]);
 
 /** What a caller sees of a worker that goes away. */
 const cutOff = new Set(['closed', 'unreachable']);
@@ -35,10 +49,10 @@ export class ProxyView {
 
   /** @throws {MoveError} proxy-unreachable, not-authorised */
   async workloads(): Promise<readonly WorkloadRow[]> {
-    return (await this.list()).workloads;
+    return whole(await this.list()).workloads;
   }
 
-  /** The same, with the version of the proxy. @throws {MoveError} proxy-unreachable, not-authorised */
+  /** The same, with the version of the proxy, and whatever workers of it did not answer. @throws {MoveError} proxy-unreachable, not-authorised */
   list(): Promise<ReplyOf<Verbs['workloads']>> {
     return this.#call('workloads', {});
   }
@@ -48,14 +62,20 @@ export class ProxyView {
    * @throws {MoveError} proxy-unreachable, not-authorised
    */
   async workload({ name, instance }: Life): Promise<WorkloadRow | undefined> {
-    return (await this.workloads()).find((row) => row.name === name && row.instance === instance);
+    const { workloads } = whole(await this.#call('workloads', { workload: name }));
+    return workloads.find((row) => row.name === name && row.instance === instance);
   }
 
   /** Of one life of a workload, or of all. @throws {MoveError} proxy-unreachable, not-authorised */
   async sessions(life?: Life): Promise<readonly SessionRow[]> {
     const request = life === undefined ? {} : { workload: life.name };
-    const { sessions } = await this.#call('sessions', request);
+    const { sessions } = whole(await this.#call('sessions', request));
     return sessions.filter(({ instance }) => life === undefined || instance === life.instance);
+  }
+
+  /** Of all workloads, and what workers of the proxy did not answer. @throws {MoveError} proxy-unreachable, not-authorised */
+  sessionList(): Promise<ReplyOf<Verbs['sessions']>> {
+    return this.#call('sessions', {});
   }
 
   /** @throws {MoveError} proxy-unreachable, not-authorised */
@@ -134,4 +154,11 @@ export class ProxyView {
       }
     }
   }
+}
+
+/** Who decides by a list must not take what is missing in it for gone. @throws {MoveError} proxy-unreachable */
+function whole<Reply extends { readonly missing?: readonly Missing[] | undefined }>(reply: Reply): Reply {
+  const [first] = reply.missing ?? [];
+  if (first !== undefined) throw new MoveError('proxy-unreachable', `the proxy: ${first.why}`);
+  return reply;
 }

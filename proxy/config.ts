@@ -4,6 +4,7 @@ import { securityOptions } from '../shim/program/security.js';
 import { address, choice, count, duration, flag, list, parsed, path, size, text } from '../shim/program/values.js';
 import { addressesMax } from './backend/limits.js';
 import { parseTarget } from './backend/target.js';
+import { workersMax } from './limits.js';
 import { holdRules } from './policy/options.js';
 import { endings } from './policy/rules.js';
 
@@ -53,6 +54,11 @@ export const proxyOptions = {
     choice('continue', 'refuse'),
     'continue',
     'when it cannot be written: go on, or let no new application begin; running ones always go on',
+  ),
+  workers: option(
+    count(1, workersMax),
+    '1',
+    'processes that serve sessions, one for each core; an application is always served by one of them, chosen by its name. Limits of the whole proxy hold for each in equal parts',
   ),
   'allow-faults': option(
     flag(),

@@ -1,3 +1,8 @@
+/** Most worker processes of one proxy. */
+export const workersMax = 64;
+/** So long a worker that was asked by another one may take for its answer, restart included; see workers/peers.ts. */
+export const workerAnswerMs = 3_000;
+
 /** Bounds of the proxy as a whole. Those of one link are in shim/link/limits.ts, of one session in backend/limits.ts. */
 export interface ProxyLimits {
   /** Workloads bound or held at one time. One more is told to try later. */

@@ -4,16 +4,15 @@
  * never go wrong, so there is as little of it as possible.
  */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { runProgram } from '../shim/program/run.js';
 import { becomeAnew, type JournalPlace, takeHandover } from './keeper/handover.js';
-import { Keeper, type SocketStore } from './keeper/keeper.js';
 import { inheritedDescriptors, ServiceManager } from './keeper/notify.js';
-import { handleOn, type NativeHandle } from './kernel/handle.js';
+import { type Found, foundIn, inheritedBy, slotsFor, storeOf } from './keeper/places.js';
+import { Slots } from './keeper/slots.js';
 import { program } from './program.js';
-
-/** What sockets are called at a service manager. */
-const storePrefix = 'holdfast-';
+import { slotEnvironment } from './workers/slot.js';
 
 await runProgram({
   ...program,
@@ -23,39 +22,51 @@ await runProgram({
     const before = takeHandover(env);
     const place = before === undefined ? journalPlace(settings.journal) : before.journal;
     if (place.isOwn) onStop('journal', () => rmSync(place.directory, { recursive: true, force: true }));
+    const found: Found =
+      before === undefined
+        ? foundIn(inheritedDescriptors(env, pid))
+        : { of: before.slots?.of ?? 1, sockets: before.sockets };
+    const of = slotsFor(found, settings.workers);
+    if (of !== settings.workers) {
+      const facts = { code: 'workers-pinned', workers: of, wanted: settings.workers };
+      log.warn(facts, 'sessions are spread over another number of workers, which stays until a start without sessions');
+    }
+    const meeting = of === 1 ? '' : (before?.slots?.meeting ?? mkdtempSync(join(tmpdir(), 'holdfast-workers-')));
+    if (of > 1) onStop('meeting', () => rmSync(meeting, { recursive: true, force: true }));
     const exited = new Promise<number>((exit) => {
-      const keeper = new Keeper({
+      const slots = new Slots({
         program: installedWorker,
-        args: [...process.argv.slice(2), '--journal', place.directory],
-        inherited:
-          before === undefined ? inheritedSockets() : new Map(before.sockets.map(([id, fd]) => [id, handleOn(fd)])),
+        slots: Array.from({ length: of }, (_, index) => ({
+          args: [...process.argv.slice(2), '--journal', journalOf(place, index, of)],
+          environment: of === 1 ? {} : slotEnvironment({ index, of, meeting }),
+          inherited: inheritedBy(found, index),
+          ...(manager === undefined ? {} : { store: storeOf(manager, { index, of }) }),
+        })),
         isInOrder: before !== undefined,
-        become: (sockets) => becomeAnew({ journal: place, sockets }),
-        ...(manager === undefined ? {} : { store: storeOf(manager) }),
-        serving: (worker) => {
+        become: (sockets) => becomeAnew({ journal: place, sockets, ...(of === 1 ? {} : { slots: { of, meeting } }) }),
+        serving: (worker, all) => {
           log.info({ worker }, 'a worker serves');
-          manager?.ready(`worker ${worker} serves`);
+          if (all) manager?.ready(`worker ${worker} serves`);
         },
         tell: (level, facts, text) => log[level](facts, text),
         exit,
       });
       process.on('SIGHUP', () => {
-        keeper.signal('SIGHUP');
-        const { kind } = keeper.state;
+        slots.signal('SIGHUP');
         // What was wrong may be the program: another one may be installed by now.
-        if (kind === 'holding' || kind === 'backing-off') keeper.ask({ kind: 'upgrade', program: installedWorker() });
+        slots.retry();
       });
-      process.on('SIGUSR2', () => keeper.ask({ kind: 'renew' }));
+      process.on('SIGUSR2', () => slots.renew());
       if (manager?.watchdogMs !== undefined) setInterval(() => manager.alive(), manager.watchdogMs / 2).unref();
       const stop = (): void => {
         manager?.stopping();
-        keeper.ask({ kind: 'stop' });
+        slots.stop();
       };
       void serve().then(() => {
         stop();
         void serve().then(stop);
       });
-      keeper.begin();
+      slots.begin();
     });
     return exited;
   },
@@ -67,6 +78,11 @@ function journalPlace(wanted: string): JournalPlace {
   return { directory: mkdtempSync('/dev/shm/holdfast-proxy-'), isOwn: true };
 }
 
+/** Each slot has a journal of its own. */
+function journalOf({ directory }: JournalPlace, index: number, of: number): string {
+  return of === 1 || directory === 'off' ? directory : join(directory, `worker-${index}`);
+}
+
 /** Looked up anew for each worker: another version may be installed here by now. */
 function installedWorker(): string {
   const [, path = ''] = process.argv;
@@ -76,19 +92,4 @@ function installedWorker(): string {
     // In the middle of an installation. A worker that cannot be started is told as such; the keeper must not end of it.
     return join(dirname(path), 'worker.js');
   }
-}
-
-function storeOf(manager: ServiceManager): SocketStore {
-  return {
-    keep: (id, fd) => manager.keep(`${storePrefix}${id}`, fd),
-    forget: (id) => manager.forget(`${storePrefix}${id}`),
-  };
-}
-
-function inheritedSockets(): ReadonlyMap<number, NativeHandle> {
-  const sockets = new Map<number, NativeHandle>();
-  for (const [name, fd] of inheritedDescriptors(process.env, process.pid)) {
-    if (name.startsWith(storePrefix)) sockets.set(Number(name.slice(storePrefix.length)), handleOn(fd));
-  }
-  return sockets;
 }

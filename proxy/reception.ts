@@ -16,6 +16,7 @@ import type { Peer } from '../shim/program/identity.js';
 import { Admission } from './admission.js';
 import type { ProxyLimits } from './limits.js';
 import type { Refusal, Registry } from './registry.js';
+import { type Slot, slotOf } from './workers/slot.js';
 import type { Workload } from './workload.js';
 
 export interface ReceptionOptions {
@@ -23,6 +24,8 @@ export interface ReceptionOptions {
   readonly limits: ProxyLimits;
   readonly linkLimits: LinkLimits;
   readonly log: Logger;
+  /** Which workloads may bind here, where other workers have the others. */
+  readonly slot?: Slot;
   /** The runtime's when left out. */
   readonly clock?: Clock;
 }
@@ -73,6 +76,7 @@ export class Reception {
           'verdict' in resume
             ? resume
             : (registry.refuseStranger(resume, from) ??
+              this.#ofAnother(resume) ??
               this.#tooMany(resume, clock.now()) ??
               registry.bind(resume, link, from));
         if ('verdict' in answer) this.#reject(link, answer, address);
@@ -91,6 +95,20 @@ export class Reception {
     };
     const delivered = (): boolean => workload?.delivered() ?? false;
     const link: LinkSocket = new LinkSocket(wire, linkLimits, { control, delivered, cut }, clock);
+  }
+
+  /**
+   * What a link has said of itself before its handshake was not so, or it has said nothing. Bound here, its workload would be
+   * another one than the one that the right worker has.
+   */
+  #ofAnother({ workload }: Resume): Refusal | undefined {
+    const { slot, log } = this.#options;
+    if (slot === undefined || slotOf(workload, slot.of) === slot.index) return undefined;
+    log.warn(
+      { code: 'wrong-worker', workload, slot: slotOf(workload, slot.of) },
+      'a link has come to the wrong worker',
+    );
+    return { verdict: 'try-later', reason: 'the link has come to the wrong worker: is the shim older than the proxy?' };
   }
 
   /** All come back at once: who must wait, and until when. */

@@ -6,13 +6,14 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { linkLimits } from '../shim/config.js';
+import type { ControlServer } from '../shim/control/rpc-server.js';
 import { tokenBytes } from '../shim/link/index.js';
 import { systemClock } from '../shim/link/socket.js';
-import type { Settings } from '../shim/program/config.js';
+import { ConfigError, type Settings } from '../shim/program/config.js';
 import type { Logger } from '../shim/program/log.js';
 import { readBytes } from '../shim/program/reading.js';
 import { type Run, runProgram } from '../shim/program/run.js';
-import { loadSecurity } from '../shim/program/security.js';
+import { loadSecurity, type Security } from '../shim/program/security.js';
 import { type Audit, noAudit } from './audit/entry.js';
 import { defaultAuditLimits } from './audit/limits.js';
 import { AuditLog } from './audit/log.js';
@@ -24,13 +25,14 @@ import { loadDatabaseTls } from './backend/tls.js';
 import type { Backend } from './bridge.js';
 import type { proxyOptions } from './config.js';
 import { ProcessView } from './control/process-view.js';
-import { serveProxyControl } from './control/server.js';
+import { type ProxyControlParts, proxyHandlers, serveProxyControl } from './control/server.js';
 import { drain } from './drain.js';
 import { Faults } from './inject/faults.js';
 import { FaultGate, type GateOptions } from './inject/gate.js';
 import { JournalError } from './journal/errors.js';
 import { Journal, lastEntries, readJournal } from './journal/journal.js';
 import { KeeperChannel } from './keeper/channel.js';
+import { controlId, firstOwner, linksId } from './keeper/contract.js';
 import { beatMs } from './keeper/limits.js';
 import { type NativeHandle, socketOn } from './kernel/handle.js';
 import { sharedMemory } from './kernel/shared-memory.js';
@@ -40,16 +42,15 @@ import { LinkListener } from './listener.js';
 import { policyOf } from './policy/options.js';
 import { program } from './program.js';
 import { Registry } from './registry.js';
-import { firstOwner, JournalProtection, noProtection, type Protection } from './takeover/protection.js';
+import { JournalProtection, noProtection, type Protection } from './takeover/protection.js';
 import { mustBeReadable } from './takeover/recover.js';
 import { type Takeover, takeOver } from './takeover/takeover.js';
+import { Others, servePeer } from './workers/peers.js';
+import { partOf, type Slot, takeSlot } from './workers/slot.js';
 
 type ProxySettings = Settings<typeof proxyOptions>;
 type Context = Run<typeof proxyOptions>;
 
-/** Numbers of the listening sockets at the keeper. */
-const linksId = 1;
-const controlId = 2;
 /** So long is waited for the keeper to have every connection before they are handed over. */
 const settleMs = 2_000;
 
@@ -63,19 +64,22 @@ await runProgram({
   async main(context) {
     const { settings, log, onStop, serve } = context;
     const view = new ProcessView();
+    const slot = takeSlot(process.env);
     let letGo: () => Promise<void> = async () => undefined;
+    let links: LinkListener | undefined;
     let channel: KeeperChannel | undefined;
     const given = new Promise<Given>((resolve) => {
       channel = new KeeperChannel({
         takeOver: (sockets, crashed) => resolve({ sockets, crashed }),
         release: () => void letGo(),
+        link: (handle, bytes) => (links === undefined ? handle.close() : links.take(handle, bytes)),
         alarm: (alarm, why) => view.alarm(alarm, why),
         alone: () => alone(log),
       });
     });
     if (channel === undefined || !KeeperChannel.exists) throw new Error('workers are started by holdfast-proxy');
     const keeper = channel;
-    const parts = await prepare(context);
+    const parts = await prepare(context, slot);
     const isProtected = settings.journal !== 'off';
     if (isProtected) mustBeReadable(lastEntries(settings.journal));
     keeper.ready(beatMs);
@@ -101,23 +105,27 @@ await runProgram({
     view.tookOver(taken, crashed);
 
     const { security, links: linkOptions, now } = parts;
-    const links = new LinkListener({ registry, security, log, ...linkOptions });
+    const listener = new LinkListener({
+      registry,
+      security,
+      log,
+      ...linkOptions,
+      ...(slot && { slot, pass: (...link: Parameters<KeeperChannel['pass']>) => keeper.pass(...link) }),
+    });
+    links = listener;
     const { host } = settings.listen;
-    const port = await links.listen(host, settings.listen.port, sockets.get(linksId));
-    keeper.keep(linksId, links.server);
-    onStop('links', () => links.close());
+    const port = await listener.listen(host, settings.listen.port, sockets.get(linksId));
+    // All workers accept from the same one, which the keeper has of the first.
+    if (isFirst(slot)) keeper.keep(linksId, listener.server);
+    onStop('links', () => listener.close());
     onStop('sessions', () => registry.stop());
-    const address = settings.controlListen;
-    const where =
-      settings.controlSocket === undefined
-        ? { address, security, handle: sockets.get(controlId) }
-        : { path: settings.controlSocket };
-    const control = await serveProxyControl({ registry, now, log, view, keeper, journal, faults: parts.faults }, where);
-    if (settings.controlSocket === undefined) keeper.keep(controlId, control.server);
+    const answers = { registry, now, log, view, keeper, journal, faults: parts.faults };
+    const control = await answer(answers, context, { slot, security, handle: sockets.get(controlId) });
+    if (isFirst(slot) && settings.controlSocket === undefined) keeper.keep(controlId, control.server);
     onStop('control', () => control.close());
     letGo = async () => {
       log.info({ sessions: registry.workloads.length }, 'another worker takes over');
-      await links.close();
+      await listener.close();
       const deadlineMs = performance.now() + settleMs;
       while (!keeper.isSettled && performance.now() < deadlineMs) await new Promise(setImmediate);
       await parts.audit.close();
@@ -126,9 +134,14 @@ await runProgram({
       process.exit(0);
     };
     keeper.serving();
-    const controls = settings.controlSocket ?? { host: address.host, port: control.port };
+    const controls = settings.controlSocket ?? { host: settings.controlListen.host, port: control.port };
     log.info(
-      { listen: { host, port }, control: controls, database: formatTarget(settings.database) },
+      {
+        listen: { host, port },
+        ...(isFirst(slot) ? { control: controls } : {}),
+        ...(slot && { slot: slot.index }),
+        database: formatTarget(settings.database),
+      },
       'ready for shims',
     );
     parts.audit.record({ event: taken?.workloads.length ? 'takeover' : 'start' });
@@ -140,21 +153,24 @@ await runProgram({
 });
 
 /** Everything that can be wrong with the options is found out here, while another worker still serves. */
-async function prepare({ settings, log, onStop }: Context) {
+async function prepare({ settings, log, onStop }: Context, slot: Slot | undefined) {
+  if (settings.allowFaults && (slot !== undefined || settings.workers > 1)) {
+    throw new ConfigError('bad-option', '--allow-faults: faults can be injected only where there is one worker');
+  }
   const { database: target } = settings;
   const databaseTls = loadDatabaseTls(settings, target);
   const security = loadSecurity(settings, { role: 'proxy' }, log);
   // One clock for all processes of the machine: what it stamps may be taken up by the next one.
   const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();
   const now = (): number => origin + performance.now();
-  const limits = limitsOf(settings);
+  const limits = slot === undefined ? limitsOf(settings) : partOf(limitsOf(settings), slot.of);
   const backendLimits = {
     ...defaultBackendLimits,
     dialMs: settings.dialTimeout,
     answerMs: settings.answerTimeout,
     connectMs: settings.connectTimeout,
   };
-  const audit = await openAudit(settings, log);
+  const audit = await openAudit(settings, log, slot);
   onStop('audit log', () => audit.close());
   const faults = settings.allowFaults ? new Faults({ audit, clock: systemClock }) : undefined;
   if (faults !== undefined) {
@@ -261,10 +277,37 @@ function alone(log: Logger): void {
   process.on('SIGTERM', () => process.exit(0));
 }
 
-async function openAudit(settings: ProxySettings, log: Logger): Promise<Audit & { close(): Promise<void> }> {
+/** The first slot's worker speaks for all with whoever asks; the others answer only it. */
+function answer(
+  parts: ProxyControlParts,
+  { settings, log }: Context,
+  where: { readonly slot: Slot | undefined; readonly security: Security; readonly handle: NativeHandle | undefined },
+): Promise<ControlServer> {
+  const { slot, security, handle } = where;
+  if (slot !== undefined && slot.index > 0) return servePeer(proxyHandlers(parts), slot, log);
+  const others = slot && new Others(slot);
+  const { controlSocket: path, controlListen: address } = settings;
+  return serveProxyControl(parts, path === undefined ? { address, security, handle } : { path }, others);
+}
+
+function isFirst(slot: Slot | undefined): boolean {
+  return slot === undefined || slot.index === 0;
+}
+
+async function openAudit(
+  settings: ProxySettings,
+  log: Logger,
+  slot: Slot | undefined,
+): Promise<Audit & { close(): Promise<void> }> {
   const { auditLog: path, auditOnFailure: onFailure } = settings;
   if (path === undefined) return { ...noAudit, close: async () => undefined };
-  const audit = await AuditLog.open({ path, onFailure, limits: defaultAuditLimits, log });
+  const audit = await AuditLog.open({
+    path,
+    onFailure,
+    limits: defaultAuditLimits,
+    log,
+    ...(slot && { slot: slot.index }),
+  });
   process.on('SIGHUP', () => audit.reopen());
   return audit;
 }

@@ -9,6 +9,7 @@ import { DriverListener } from './listener.js';
 import { Landing, readingInto } from './program/reading.js';
 import { runProgram } from './program/run.js';
 import { clientTls, loadSecurity, type Security } from './program/security.js';
+import { linkServerName } from './program/server-name.js';
 
 /** Time a broken-off driver connection has for the bytes before the break. */
 const lingerMs = 1_000;
@@ -34,7 +35,7 @@ await runProgram({
       workload,
       newInstance,
       target: proxy,
-      connect: connector(loadSecurity(settings, { role: 'workload', name: workload }, log)),
+      connect: connector(loadSecurity(settings, { role: 'workload', name: workload }, log), linkServerName(workload)),
       limits: linkLimits(settings),
       log,
       events: drivers.events,
@@ -55,11 +56,13 @@ await runProgram({
   },
 });
 
-function connector(security: Security): DialerOptions['connect'] {
+function connector(security: Security, servername: string): DialerOptions['connect'] {
   return (target, connected) => {
     const secured = clientTls(security, 'link', { role: 'proxy' });
     // TLS reads by itself, records that are no longer than what is in them.
-    if (secured !== undefined) return tls.connect({ ...target, ...secured }).once('secureConnect', connected);
+    if (secured !== undefined) {
+      return tls.connect({ ...target, ...secured, servername }).once('secureConnect', connected);
+    }
     const landing = new Landing();
     const socket: net.Socket = net.connect({ ...target, ...readingInto(landing.next, () => socket) });
     return Object.assign(socket.once('connect', connected), { keep: landing.keep });

@@ -77,6 +77,7 @@ const core = [
   /^proxy\/(admission|hold|memory|ledger|quota)\.ts$/,
   /^proxy\/policy\//,
   /^proxy\/inject\/(answer|contract|engine|lane|limits|packets|watcher)\.ts$/,
+  /^proxy\/workers\/(slot|hello|merge)\.ts$/,
   /^proxy\/audit\/(entry|subject)\.ts$/,
   /^proxy\/backend\/(address|target|connect-(phase|request)|listener-answer)\.ts$/,
   /^migrate\/plan\.ts$/,

@@ -6,7 +6,7 @@ import { defineCommand } from '../../shim/program/run.js';
 import { duration, flag, text } from '../../shim/program/values.js';
 import { park } from '../movers/external.js';
 import { Operator, operatorOptions, whoAsks } from '../operator.js';
-import { type Column, printJson, printTable, shownBytes, shownMs } from '../output.js';
+import { type Column, printJson, printTable, reportMissing, shownBytes, shownMs } from '../output.js';
 import type { ProxyView, Wanted } from '../proxy.js';
 
 const columns: readonly Column<HoldRow>[] = [
@@ -39,7 +39,7 @@ export const holds = defineCommand({
   },
   examples: [['holdfast holds', 'A table, whatever ends first on top']],
   async main({ settings }) {
-    const { holds: found, audit } = await new Operator(settings).proxy.holds();
+    const { holds: found, audit, missing } = await new Operator(settings).proxy.holds();
     const rows = [...found];
     rows.sort((one, other) => (one.leftMs ?? Number.POSITIVE_INFINITY) - (other.leftMs ?? Number.POSITIVE_INFINITY));
     if (settings.json) printJson(rows);
@@ -48,7 +48,7 @@ export const holds = defineCommand({
       const state = `${audit.waitingBytes} bytes wait, ${audit.lostLines} lines are lost`;
       process.stderr.write(`holdfast holds: audit-failed: ${audit.path} cannot be written: ${state}\n`);
     }
-    return 0;
+    return reportMissing('holds', missing);
   },
 });
 

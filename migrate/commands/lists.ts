@@ -5,7 +5,7 @@ import { flag } from '../../shim/program/values.js';
 import type { WorkloadInfo } from '../contract.js';
 import type { MoveError } from '../errors.js';
 import { Operator, operatorOptions } from '../operator.js';
-import { type Column, printJson, printTable, shownMs } from '../output.js';
+import { type Column, printJson, printTable, reportMissing, shownMs } from '../output.js';
 
 const listOptions = {
   json: option(flag(), 'false', 'print everything that is known, as JSON'),
@@ -64,10 +64,10 @@ export const sessions = defineCommand({
     ],
   ],
   async main({ settings }) {
-    const rows = await new Operator(settings).proxy.sessions();
+    const { sessions: rows, missing } = await new Operator(settings).proxy.sessionList();
     if (settings.json) printJson(rows);
     else printTable(sessionColumns, rows, 'the proxy holds no sessions');
-    return 0;
+    return reportMissing('sessions', missing);
   },
 });
 
@@ -109,10 +109,10 @@ export const workloads = defineCommand({
     const operator = new Operator(settings);
     const [answers, proxy] = await Promise.all([operator.askAll('workloads', {}), operator.askProxy()]);
     const local = answers.flatMap(({ reply }) => reply ?? []);
-    const rows = joined(local, proxy.reply ?? []);
+    const rows = joined(local, proxy.reply?.workloads ?? []);
     if (settings.json) printJson(rows);
     else printTable(workloadColumns, rows, 'there are no workloads');
-    return reportSilent('workloads', [...answers, proxy]);
+    return reportMissing('workloads', proxy.reply?.missing) || reportSilent('workloads', [...answers, proxy]);
   },
 });
 

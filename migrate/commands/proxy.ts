@@ -5,10 +5,12 @@ import { defineCommand, defineGroup } from '../../shim/program/run.js';
 import { duration, flag } from '../../shim/program/values.js';
 import { MoveError } from '../errors.js';
 import { Operator, operatorOptions } from '../operator.js';
-import { type Column, printJson, printTable } from '../output.js';
+import { type Column, printJson, printTable, reportMissing } from '../output.js';
 import type { ProxyView } from '../proxy.js';
 
-const columns: readonly Column<StatusRow>[] = [
+type WorkerRow = NonNullable<StatusRow['workers']>[number] | StatusRow;
+
+const columns: readonly Column<WorkerRow>[] = [
   { head: 'version', cell: ({ version }) => version },
   { head: 'keeper', cell: ({ keeperPid }) => keeperPid, align: 'right' },
   { head: 'worker', cell: ({ workerPid }) => workerPid, align: 'right' },
@@ -20,21 +22,22 @@ const columns: readonly Column<StatusRow>[] = [
   { head: 'alarm', cell: ({ alarm }) => (alarm === undefined ? '-' : `${alarm.alarm}: ${alarm.why}`), spare: 1 },
 ];
 
-function journalText({ journal }: StatusRow): string {
+function journalText({ journal }: WorkerRow): string {
   if (journal === undefined) return 'off';
   return journal.broken === undefined ? `${Math.ceil(journal.bytes / 2 ** 20)} MiB` : 'broken';
 }
 
 const status = defineCommand({
   name: 'status',
-  summary: 'Shows the processes of the proxy, and how many sessions would outlive a crash of its worker.',
+  summary:
+    'Shows the processes of the proxy, a row for each worker, and how many sessions would outlive a crash of it.',
   options: { json: option(flag(), 'false', 'print everything that is known, as JSON'), ...operatorOptions },
   examples: [['holdfast proxy status', 'A table; holdfast sessions says of each session whether it is protected']],
   async main({ settings }) {
     const found = await new Operator(settings).proxy.status();
     if (settings.json) printJson(found);
-    else printTable(columns, [found], '');
-    return 0;
+    else printTable(columns, found.workers ?? [found], '');
+    return reportMissing('proxy status', found.missing);
   },
 });
 
@@ -43,7 +46,7 @@ const lookMs = 50;
 const upgrade = defineCommand({
   name: 'upgrade',
   summary:
-    'Replaces the worker of the proxy by one of the program that is installed now; its options and certificates are read again. Sessions go on, also in the middle of a call.',
+    'Replaces the workers of the proxy by those of the program that is installed now; its options and certificates are read again. Sessions go on, also in the middle of a call.',
   options: {
     wait: option(duration(), '60s', 'how long the new worker may take'),
     json: option(flag(), 'false', 'print the state after it, as JSON'),
@@ -58,26 +61,44 @@ const upgrade = defineCommand({
   ],
   async main({ settings }) {
     const { proxy } = new Operator(settings);
-    const before = await proxy.status();
+    const before = await wholeStatus(proxy);
     await proxy.upgrade();
     const after = await replaced(proxy, before, settings.wait);
     if (settings.json) printJson(after);
     else {
-      const { workerPid, version, taken } = after;
-      process.stdout.write(`worker ${workerPid} of version ${version} serves, with ${taken.sessions} sessions\n`);
+      for (const { workerPid, version, taken } of workersOf(after)) {
+        process.stdout.write(`worker ${workerPid} of version ${version} serves, with ${taken.sessions} sessions\n`);
+      }
     }
     return 0;
   },
 });
 
+function workersOf(status: StatusRow): readonly WorkerRow[] {
+  return status.workers ?? [status];
+}
+
+/** @throws {MoveError} upgrade-failed: a worker that does not answer cannot be seen to be replaced */
+async function wholeStatus(proxy: ProxyView): Promise<StatusRow> {
+  const status = await proxy.status();
+  const [silent] = status.missing ?? [];
+  if (silent !== undefined) throw new MoveError('upgrade-failed', silent.why);
+  return status;
+}
+
 /** @throws {MoveError} upgrade-failed */
 async function replaced(proxy: ProxyView, before: StatusRow, waitMs: number): Promise<StatusRow> {
   const deadlineMs = performance.now() + waitMs;
+  const former = new Set(workersOf(before).map(({ workerPid }) => workerPid));
   while (performance.now() < deadlineMs) {
     const now = await proxy.status();
-    if (now.workerPid !== before.workerPid) return now;
-    if (now.alarm !== undefined && now.alarm.at !== before.alarm?.at) {
-      throw new MoveError('upgrade-failed', `the worker before goes on: ${now.alarm.why}`);
+    const isWhole = now.missing === undefined;
+    if (isWhole && workersOf(now).every(({ workerPid }) => !former.has(workerPid))) return now;
+    for (const { workerPid, alarm } of workersOf(now)) {
+      const known = workersOf(before).find((row) => row.workerPid === workerPid);
+      if (known !== undefined && alarm !== undefined && alarm.at !== known.alarm?.at) {
+        throw new MoveError('upgrade-failed', `the worker before goes on: ${alarm.why}`);
+      }
     }
     await setTimeout(lookMs);
   }

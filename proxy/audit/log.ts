@@ -11,6 +11,8 @@ export interface AuditLogOptions {
   readonly onFailure: 'refuse' | 'continue';
   readonly limits: AuditLimits;
   readonly log: Logger;
+  /** Slot of the worker, where several write to the same file: then each counts its own lines. */
+  readonly slot?: number;
 }
 
 const newline = 0x0a;
@@ -74,7 +76,11 @@ export class AuditLog implements Audit {
 
   record(entry: AuditEntry): void {
     this.#count += 1;
-    const line = Buffer.from(`${JSON.stringify({ at: new Date().toISOString(), n: this.#count, ...entry })}\n`);
+    const { slot } = this.#options;
+    const writer = slot === undefined ? {} : { worker: slot };
+    const line = Buffer.from(
+      `${JSON.stringify({ at: new Date().toISOString(), n: this.#count, ...writer, ...entry })}\n`,
+    );
     if (this.#waitingBytes + line.length > this.#options.limits.waitingBytesMax) {
       this.#lostLines += 1;
       if (this.#lostLines === 1) this.#options.log.error({ code: 'audit-lost' }, 'lines of the audit log are lost');

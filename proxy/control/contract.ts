@@ -91,7 +91,10 @@ const session = z.object({
   fingerprint: fingerprint.optional(),
 });
 
-const status = z.object({
+/** Workers of the proxy that did not answer: what they have is not in the reply. Absent when all did. */
+const missing = z.array(z.object({ worker: z.number(), why: z.string() })).optional();
+
+const workerStatus = z.object({
   version: z.string(),
   keeperPid: z.number(),
   workerPid: z.number(),
@@ -107,6 +110,12 @@ const status = z.object({
   /** Those that outlive a crash of the worker. */
   protectedSessions: z.number(),
   journal: z.object({ directory: z.string(), bytes: z.number(), broken: z.string().optional() }).optional(),
+});
+
+/** Where there are several workers: sums over all, and of the first one what cannot be added up. */
+const status = workerStatus.extend({
+  workers: z.array(workerStatus.extend({ worker: z.number() })).optional(),
+  missing,
 });
 
 const hold = z.object({
@@ -158,12 +167,12 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
   sessions: {
     callers: ['agent'],
     request: z.object({ workload: z.string().optional() }),
-    reply: z.object({ sessions: z.array(session) }),
+    reply: z.object({ sessions: z.array(session), missing }),
   },
   workloads: {
     callers: ['agent'],
-    request: empty,
-    reply: z.object({ version: z.string().optional(), workloads: z.array(workload) }),
+    request: z.object({ workload: z.string().optional() }),
+    reply: z.object({ version: z.string().optional(), workloads: z.array(workload), missing }),
   },
   /** The processes of the proxy. */
   status: { request: empty, reply: status },
@@ -180,6 +189,7 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
     request: empty,
     reply: z.object({
       holds: z.array(hold),
+      missing,
       /** The audit log, where there is one. */
       audit: z
         .object({ path: z.string(), isFailing: z.boolean(), waitingBytes: z.number(), lostLines: z.number() })
@@ -225,6 +235,7 @@ export const proxyContract = defineContract('holdfast-proxy', 1, {
 export type WorkloadRow = z.infer<typeof workload>;
 export type SessionRow = z.infer<typeof session>;
 export type StatusRow = z.infer<typeof status>;
+export type Missing = NonNullable<StatusRow['missing']>[number];
 export type HoldRow = z.infer<typeof hold>;
 export type MoveNote = z.infer<typeof move>;
 export type Asker = z.infer<typeof by>;

@@ -1,4 +1,4 @@
-import { type ControlListen, type ControlServer, serveControl } from '../../shim/control/rpc-server.js';
+import { type ControlListen, type ControlServer, type Handlers, serveControl } from '../../shim/control/rpc-server.js';
 import { defined } from '../../shim/program/defined.js';
 import { type Peer, peerText } from '../../shim/program/identity.js';
 import type { Logger } from '../../shim/program/log.js';
@@ -10,6 +10,8 @@ import { FaultError } from '../inject/errors.js';
 import type { Faults } from '../inject/faults.js';
 import type { Journal } from '../journal/journal.js';
 import type { Registry } from '../registry.js';
+import { handlersOfAll } from '../workers/all.js';
+import type { Others, ProxyVerbs } from '../workers/peers.js';
 import { isOver, type Workload, type WorkloadSession } from '../workload.js';
 import {
   type Asker,
@@ -34,64 +36,71 @@ export interface ProxyControlParts {
 }
 
 /**
- * Answers the proxy's verbs.
+ * Answers the proxy's verbs. @param others workers that are asked too, where there are any
  * @throws {ControlError} address-in-use, bad-address
  */
-export function serveProxyControl(parts: ProxyControlParts, listen: ControlListen): Promise<ControlServer> {
-  const { registry, now, log, keeper } = parts;
+export function serveProxyControl(
+  parts: ProxyControlParts,
+  listen: ControlListen,
+  others?: Others,
+): Promise<ControlServer> {
+  const own = proxyHandlers(parts);
+  const { log } = parts;
+  const handlers = others === undefined ? own : handlersOfAll(own, others);
+  return serveControl(proxyContract, handlers, listen, log === undefined ? {} : { log });
+}
+
+/** What one worker has to answer. */
+export function proxyHandlers(parts: ProxyControlParts): Handlers<ProxyVerbs> {
+  const { registry, now, keeper } = parts;
+  const named = (name: string | undefined): readonly Workload[] =>
+    registry.workloads.filter((workload) => name === undefined || workload.name === name);
   const decided = (workloads: readonly Workload[]) => ({
     workloads: workloads.length,
     holds: holdRows(registry, workloads, now()),
   });
-  return serveControl(
-    proxyContract,
-    {
-      workloads: async () => ({
-        version: programVersion(),
-        workloads: registry.workloads.map((workload) => workloadRow(registry, workload, now())),
-      }),
-      sessions: async ({ workload: name }) => {
-        const workloads = registry.workloads.filter((workload) => name === undefined || workload.name === name);
-        const rows = workloads.map((workload) => workload.sessions().map((each) => sessionRow(workload, each, now())));
-        return { sessions: rows.flat() };
-      },
-      status: async () => statusRow(parts),
-      upgrade: async () => {
-        keeper.askForUpgrade();
-        return { workerPid: process.pid };
-      },
-      holds: async () => ({
-        holds: holdRows(registry, registry.workloads, now()),
-        ...defined({ audit: registry.auditState }),
-      }),
-      noteMove: async ({ by, move, ...life }, _emit, caller) => {
-        registry.noteMove(life, move, actor(by, caller));
-        return {};
-      },
-      extendHold: async ({ byMs, request, by, ...wanted }, _emit, caller) =>
-        decided(registry.extendHold(wanted, byMs, request, actor(by, caller))),
-      pinHold: async ({ by, ...wanted }, _emit, caller) => decided(registry.pinHold(wanted, 'pin', actor(by, caller))),
-      unpinHold: async ({ by, ...wanted }, _emit, caller) =>
-        decided(registry.pinHold(wanted, 'unpin', actor(by, caller))),
-      releaseHold: async ({ by, why, ...wanted }, _emit, caller) =>
-        registry.releaseHold(wanted, why, actor(by, caller)),
-      injectAdd: async ({ rules, by }, _emit, caller) => {
-        const faults = allowed(parts);
-        return { run: faults.acts.run, ...faults.add(rules, actor(by, caller)), rules: faults.rows() };
-      },
-      injectList: async () => {
-        const faults = allowed(parts);
-        return { run: faults.acts.run, rules: faults.rows() };
-      },
-      injectRemove: async ({ ids, by }, _emit, caller) => {
-        const faults = allowed(parts);
-        return { run: faults.acts.run, ...faults.remove(ids, actor(by, caller)) };
-      },
-      injectWatch: async ({ after, waitMs }) => allowed(parts).acts.watch(after, waitMs),
+  return {
+    workloads: async ({ workload: name }) => ({
+      version: programVersion(),
+      workloads: named(name).map((workload) => workloadRow(registry, workload, now())),
+    }),
+    sessions: async ({ workload: name }) => {
+      const rows = named(name).map((workload) => workload.sessions().map((each) => sessionRow(workload, each, now())));
+      return { sessions: rows.flat() };
     },
-    listen,
-    log === undefined ? {} : { log },
-  );
+    status: async () => statusRow(parts),
+    upgrade: async () => {
+      keeper.askForUpgrade();
+      return { workerPid: process.pid };
+    },
+    holds: async () => ({
+      holds: holdRows(registry, registry.workloads, now()),
+      ...defined({ audit: registry.auditState }),
+    }),
+    noteMove: async ({ by, move, ...life }, _emit, caller) => {
+      registry.noteMove(life, move, actor(by, caller));
+      return {};
+    },
+    extendHold: async ({ byMs, request, by, ...wanted }, _emit, caller) =>
+      decided(registry.extendHold(wanted, byMs, request, actor(by, caller))),
+    pinHold: async ({ by, ...wanted }, _emit, caller) => decided(registry.pinHold(wanted, 'pin', actor(by, caller))),
+    unpinHold: async ({ by, ...wanted }, _emit, caller) =>
+      decided(registry.pinHold(wanted, 'unpin', actor(by, caller))),
+    releaseHold: async ({ by, why, ...wanted }, _emit, caller) => registry.releaseHold(wanted, why, actor(by, caller)),
+    injectAdd: async ({ rules, by }, _emit, caller) => {
+      const faults = allowed(parts);
+      return { run: faults.acts.run, ...faults.add(rules, actor(by, caller)), rules: faults.rows() };
+    },
+    injectList: async () => {
+      const faults = allowed(parts);
+      return { run: faults.acts.run, rules: faults.rows() };
+    },
+    injectRemove: async ({ ids, by }, _emit, caller) => {
+      const faults = allowed(parts);
+      return { run: faults.acts.run, ...faults.remove(ids, actor(by, caller)) };
+    },
+    injectWatch: async ({ after, waitMs }) => allowed(parts).acts.watch(after, waitMs),
+  };
 }
 
 function statusRow({ registry, view, journal }: ProxyControlParts): StatusRow {

@@ -7,6 +7,8 @@ export interface ChannelEvents {
   takeOver(sockets: ReadonlyMap<number, NativeHandle>, crashed: boolean): void;
   /** Put everything in order, let go of all sockets, then say `released`. */
   release(): void;
+  /** Another slot's worker has accepted this link, and read these bytes of it. */
+  link(handle: NativeHandle, bytes: Buffer): void;
   /** The keeper has told this in its log. */
   alarm(alarm: string, why: string): void;
   /** The keeper is gone: whoever is told to stop from now on is told by somebody else. */
@@ -76,6 +78,11 @@ export class KeeperChannel {
     this.#say({ kind: 'upgrade' });
   }
 
+  /** Gives a link away to the worker of another slot. @param gone it is no longer needed here */
+  pass(to: number, bytes: Buffer, handle: NativeHandle, gone: () => void): void {
+    this.#say({ kind: 'pass', to, bytes: bytes.toString('base64') }, handle, gone);
+  }
+
   #hear(message: FromKeeper, handle: unknown): void {
     switch (message.kind) {
       case 'kept':
@@ -95,14 +102,18 @@ export class KeeperChannel {
       case 'release':
         this.#events.release();
         break;
+      case 'link':
+        if (isHandle(handle)) this.#events.link(handle, Buffer.from(message.bytes, 'base64'));
+        break;
       case 'alarm':
         this.#events.alarm(message.alarm, message.why);
         break;
     }
   }
 
-  #say(message: FromWorker, handle?: NativeHandle): void {
+  #say(message: FromWorker, handle?: NativeHandle, said: () => void = () => undefined): void {
     // A keeper that is gone takes nothing any more; the sessions go on for as long as this process lives.
-    if (process.connected) process.send?.(message, handle as never, { keepOpen: true }, () => undefined);
+    if (process.connected) process.send?.(message, handle as never, { keepOpen: true }, said);
+    else said();
   }
 }

@@ -3,6 +3,12 @@
  * Only plain values: the two may be of different versions, and what one does not know it passes over.
  */
 
+/** Numbers of the listening sockets; those of sessions come after them. */
+export const linksId = 1;
+export const controlId = 2;
+/** The first number that is a session's, or a workload's. */
+export const firstOwner = 16;
+
 /** To the keeper. */
 export type FromWorker =
   | { readonly kind: 'ready' }
@@ -14,8 +20,10 @@ export type FromWorker =
   | { readonly kind: 'keep'; readonly id: number }
   /** The socket is closed, or of no use any more. */
   | { readonly kind: 'drop'; readonly id: number }
-  /** A worker of the program that is installed now shall take over. */
-  | { readonly kind: 'upgrade' };
+  /** Workers of the program that is installed now shall take over, in all slots. */
+  | { readonly kind: 'upgrade' }
+  /** Comes with a link that another slot's worker is to go on with, and with what was read of it, in base64. */
+  | { readonly kind: 'pass'; readonly to: number; readonly bytes: string };
 
 /** To the worker. */
 export type FromKeeper =
@@ -26,5 +34,7 @@ export type FromKeeper =
   /** These were all: go on. `crashed`: the worker before has not let go in order. */
   | { readonly kind: 'take-over'; readonly sockets: number; readonly crashed: boolean }
   | { readonly kind: 'release' }
+  /** Comes with a link that another slot's worker has accepted: see `pass`. */
+  | { readonly kind: 'link'; readonly bytes: string }
   /** What the keeper has told in the log: for those who ask the worker. */
   | { readonly kind: 'alarm'; readonly alarm: string; readonly why: string };

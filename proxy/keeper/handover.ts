@@ -18,9 +18,13 @@ export interface JournalPlace {
 
 export interface Handover {
   readonly journal: JournalPlace;
-  /** Descriptors of the sockets, by their numbers at the keeper. */
-  readonly sockets: readonly (readonly [id: number, fd: number])[];
+  /** Descriptors of the sockets, by their numbers at the keeper, and by slot where there is more than one. */
+  readonly sockets: readonly KeptSocket[];
+  /** Absent: one. */
+  readonly slots?: { readonly of: number; readonly meeting: string };
 }
+
+export type KeptSocket = readonly [id: number, fd: number, slot?: number];
 
 const variable = 'HOLDFAST_KEEPER_HANDOVER';
 /** A service manager tells them to a process once; here they would be taken for new ones. */

@@ -12,6 +12,8 @@ export interface KeeperOptions {
   /** The module that workers run, as it is installed at the moment it is asked for. */
   readonly program: () => string;
   readonly args: readonly string[];
+  /** Of workers, besides that of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly limits?: Partial<KeeperLimits>;
   /** The worker with this process id serves from now on. */
   readonly serving?: (pid: number) => void;
@@ -23,8 +25,14 @@ export interface KeeperOptions {
   readonly inherited?: ReadonlyMap<number, NativeHandle>;
   /** The worker before had let go of them in order. */
   readonly isInOrder?: boolean;
-  /** Makes another program of this process, which goes on with these descriptors. Does not return. */
-  readonly become?: (sockets: readonly (readonly [id: number, fd: number])[]) => void;
+  /** Every worker gets these too; somebody else keeps them. */
+  readonly shared?: () => Iterable<readonly [id: number, handle: NativeHandle]>;
+  /** No worker has the sockets, so that another program may be made of this process; otherwise `ask` it to go on. */
+  readonly renewed?: () => void;
+  /** A worker wants to be replaced; this keeper alone does it when left out. */
+  readonly upgrade?: () => void;
+  /** The worker gives a link away to that of another slot. */
+  readonly pass?: (to: number, bytes: string, handle: NativeHandle) => void;
   /** Keeps a second copy of every socket, for when this process dies too. */
   readonly store?: SocketStore;
 }
@@ -45,6 +53,8 @@ const alarms = {
 
 /** In these a worker that ends has let go before. */
 const inOrder: ReadonlySet<LifecycleState['kind']> = new Set(['releasing', 'renewing']);
+/** In these a worker serves. */
+const holders: ReadonlySet<LifecycleState['kind']> = new Set(['serving', 'upgrading']);
 /** As long as timers go. */
 const aliveMs = 2 ** 31 - 1;
 
@@ -69,16 +79,16 @@ export class Keeper {
   get state(): LifecycleState {
     return this.#lifecycle.state;
   }
-  get sockets(): number {
-    return this.#sockets.size;
+  get sockets(): ReadonlyMap<number, NativeHandle> {
+    return this.#sockets;
   }
 
   begin(): void {
     this.#perform(this.#lifecycle.begin(this.#options.program(), this.#sockets.size > 0, performance.now()));
   }
 
-  /** @param event what an operator wants: `upgrade`, `renew`, `stop` */
-  ask(event: Extract<LifecycleEvent, { kind: 'upgrade' | 'renew' | 'stop' }>): void {
+  /** @param event what an operator wants: `upgrade`, `renew`, `stop`; `go-on` after `renewed` */
+  ask(event: Extract<LifecycleEvent, { kind: 'upgrade' | 'renew' | 'go-on' | 'stop' }>): void {
     this.#step(event);
   }
 
@@ -86,6 +96,14 @@ export class Keeper {
   signal(signal: NodeJS.Signals): void {
     const { state } = this.#lifecycle;
     if ('worker' in state) this.#workers.get(state.worker.number)?.kill(signal);
+  }
+
+  /** A link for the worker that serves. Without one it is closed: its shim dials again. */
+  give(bytes: string, handle: NativeHandle): void {
+    const { state } = this.#lifecycle;
+    const child = holders.has(state.kind) && 'worker' in state ? this.#workers.get(state.worker.number) : undefined;
+    if (child?.connected !== true) handle.close();
+    else child.send({ kind: 'link', bytes } satisfies FromKeeper, handle as never, () => handle.close());
   }
 
   #step(event: LifecycleEvent): void {
@@ -126,8 +144,8 @@ export class Keeper {
         this.#sayToServing({ kind: 'alarm', alarm: action.alarm, why: action.why });
         break;
       }
-      case 'become':
-        this.#become();
+      case 'renewed':
+        this.#options.renewed?.();
         break;
       case 'exit':
         clearInterval(this.#alive);
@@ -137,19 +155,11 @@ export class Keeper {
     }
   }
 
-  #become(): void {
-    try {
-      this.#options.become?.([...this.#sockets].map(([id, { fd }]) => [id, fd]));
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#options.tell('error', { alarm: 'renew-failed', why }, 'the keeper goes on as the program that it was');
-    }
-  }
-
   #fork(number: number, program: string): void {
     // Detached: a terminal's Ctrl-C is for the keeper, which lets the worker stop in order. A worker also outlives its keeper.
-    const options = { detached: true, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] as StdioOptions };
-    const worker = fork(program, this.#options.args, options);
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc'];
+    const env = { ...process.env, ...this.#options.environment };
+    const worker = fork(program, this.#options.args, { detached: true, stdio, env });
     this.#workers.set(number, worker);
     worker.on('message', (message: FromWorker, handle: unknown) => this.#hear(number, message, handle));
     // A worker that cannot be started, or not be spoken to, ends: 'exit' reports it.
@@ -175,7 +185,11 @@ export class Keeper {
         this.#sockets.delete(message.id);
         break;
       case 'upgrade':
-        this.#step({ kind: 'upgrade', program: this.#options.program() });
+        if (this.#options.upgrade === undefined) this.#step({ kind: 'upgrade', program: this.#options.program() });
+        else this.#options.upgrade();
+        break;
+      case 'pass':
+        if (isHandle(handle)) this.#options.pass?.(message.to, message.bytes, handle);
         break;
       case 'serving':
         this.#step({ kind: 'serving', worker });
@@ -198,8 +212,9 @@ export class Keeper {
   }
 
   #handOver(worker: number): void {
-    for (const [id, handle] of this.#sockets) this.#say(worker, { kind: 'socket', id }, handle);
-    this.#say(worker, { kind: 'take-over', sockets: this.#sockets.size, crashed: this.#crashed });
+    const sockets = [...(this.#options.shared?.() ?? []), ...this.#sockets];
+    for (const [id, handle] of sockets) this.#say(worker, { kind: 'socket', id }, handle);
+    this.#say(worker, { kind: 'take-over', sockets: sockets.length, crashed: this.#crashed });
     this.#crashed = false;
   }
 

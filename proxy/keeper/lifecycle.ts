@@ -13,6 +13,8 @@ import type { KeeperLimits } from './limits.js';
  *    upgrade      v crashesMax in a row                     v
  *      └────── holding                                 backing-off
  *
+ * renewing ──exited──> renewed ──go-on──> starting: in `renewed` no worker has the sockets, and this process may be replaced.
+ *
  * Exactly one worker holds the sessions at any time: the next one gets them when the one before has let go or is dead. In
  * `holding` the sockets are kept and nothing is forwarded; an operator has been told, and says when to try again.
  */
@@ -32,6 +34,7 @@ export type LifecycleState =
   | { readonly kind: 'releasing'; readonly worker: Worker; readonly next: Worker | undefined; readonly untilMs: number }
   /** The worker lets go, and then the keeper becomes another program. */
   | { readonly kind: 'renewing'; readonly worker: Worker; readonly untilMs: number }
+  | { readonly kind: 'renewed'; readonly program: string }
   | { readonly kind: 'backing-off'; readonly program: string; readonly crashes: number; readonly untilMs: number }
   | { readonly kind: 'holding'; readonly program: string }
   /** Workers that have not exited yet. */
@@ -64,6 +67,8 @@ export type LifecycleEvent =
   | { readonly kind: 'upgrade'; readonly program: string }
   /** An operator wants the keeper itself to be the program that is installed now. */
   | { readonly kind: 'renew' }
+  /** The keeper has not become another program. */
+  | { readonly kind: 'go-on' }
   | { readonly kind: 'stop' }
   | { readonly kind: 'tick' };
 
@@ -79,8 +84,8 @@ export type LifecycleAction =
   /** It shall end all sessions and exit. */
   | { readonly kind: 'stop'; readonly worker: number }
   | { readonly kind: 'tell'; readonly alarm: Alarm; readonly worker: number | undefined; readonly why: string }
-  /** Become another program; where that fails, what follows is done. */
-  | { readonly kind: 'become' }
+  /** This process may become another program; where it does not, it is told to go on. */
+  | { readonly kind: 'renewed' }
   | { readonly kind: 'exit'; readonly code: number };
 
 type Exited = Extract<LifecycleEvent, { kind: 'exited' }>;
@@ -129,6 +134,8 @@ export class Lifecycle {
         return this.#upgrade(event.program, nowMs);
       case 'renew':
         return this.#renew(nowMs);
+      case 'go-on':
+        return this.#state.kind === 'renewed' ? this.#start(this.#state.program, 0, nowMs) : [];
       case 'stop':
         return this.#stop();
       case 'tick':
@@ -214,7 +221,9 @@ export class Lifecycle {
         return [tell('upgrade-failed', state.next, why)];
       case 'renewing':
         if (state.worker.number !== number) return [];
-        return [{ kind: 'become' }, ...this.#start(state.worker.program, 0, nowMs)];
+        this.#state = { kind: 'renewed', program: state.worker.program };
+        return [{ kind: 'renewed' }];
+      case 'renewed':
       case 'backing-off':
       case 'holding':
         return [];

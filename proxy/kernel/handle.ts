@@ -27,9 +27,24 @@ export function isHandle(value: unknown): value is NativeHandle {
  * A socket on a handle that another process has opened; reads nothing before `resume`.
  * @param more further options of `net.Socket`
  */
-export function socketOn(handle: NativeHandle, more: { readonly onread?: OnReadOpts } = {}): Socket {
-  const options = { ...more, handle, allowHalfOpen: true, pauseOnCreate: true, readable: true, writable: true };
+export function socketOn(
+  handle: NativeHandle,
+  more: { readonly onread?: OnReadOpts; readonly allowHalfOpen?: boolean } = {},
+): Socket {
+  const options = { allowHalfOpen: true, ...more, handle, pauseOnCreate: true, readable: true, writable: true };
   return new Socket(options);
+}
+
+/**
+ * Takes no byte more from the kernel, so that another process can go on with the socket. `pause` would not do: it lets the
+ * runtime read ahead.
+ * @returns the handle, to be given away; undefined when the socket is closed
+ */
+export function stopReading(socket: Socket): NativeHandle | undefined {
+  const handle = handleOf(socket);
+  if (handle === undefined || !('readStop' in handle) || typeof handle.readStop !== 'function') return undefined;
+  handle.readStop();
+  return handle;
 }
 
 /** A handle on a descriptor that this process was started with. @throws when it is no socket */

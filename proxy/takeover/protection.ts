@@ -3,6 +3,7 @@ import type { StreamId } from '../../shim/link/index.js';
 import { entryKinds } from '../journal/entry.js';
 import type { Journal } from '../journal/journal.js';
 import type { KeeperChannel } from '../keeper/channel.js';
+import { firstOwner } from '../keeper/contract.js';
 import { type Note, packNote, packSaved, type SavedSession, type SavedWorkload } from './saved.js';
 
 /** Where a worker puts down, before it acts, what another one would have to know. */
@@ -43,9 +44,6 @@ export interface SessionProtection {
 
 type JournalWriter = Pick<Journal, 'begin' | 'checkpoint' | 'append' | 'end' | 'broken'>;
 type Channel = Pick<KeeperChannel, 'keep' | 'drop' | 'isKept'>;
-
-/** Numbers below are for other things the keeper keeps. */
-export const firstOwner = 16;
 
 /** Puts everything into a journal, and has connections kept by the keeper, each under the number of its session. */
 export class JournalProtection implements Protection {

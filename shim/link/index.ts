@@ -7,6 +7,7 @@ export {
   type Epoch,
   type ErrorSource,
   frameTypes,
+  headerBytes,
   type Position,
   protocolVersion,
   type StreamId,

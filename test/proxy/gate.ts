@@ -7,7 +7,7 @@ import { BackendError } from '../../proxy/backend/errors.js';
 import type { BackendEvents, SessionView } from '../../proxy/backend/session.js';
 import type { Backend } from '../../proxy/bridge.js';
 import { defaultProxyLimits, type ProxyLimits } from '../../proxy/limits.js';
-import { LinkListener } from '../../proxy/listener.js';
+import { LinkListener, type LinkListenerOptions } from '../../proxy/listener.js';
 import { type HoldPolicy, plainPolicy } from '../../proxy/policy/rules.js';
 import { Registry } from '../../proxy/registry.js';
 import { noProtection } from '../../proxy/takeover/protection.js';
@@ -109,6 +109,8 @@ export interface GateOptions {
   readonly clock?: Clock;
   readonly audit?: Audit;
   readonly security?: Security;
+  /** Of a proxy with several workers; and what becomes of links of the others'. */
+  readonly worker?: Required<Pick<LinkListenerOptions, 'slot' | 'pass'>>;
 }
 
 /** A proxy on loopback, with databases in memory. */
@@ -144,6 +146,7 @@ export class Gate {
       linkLimits: this.linkLimits,
       security: options.security ?? plaintext,
       log,
+      ...options.worker,
     });
   }
 

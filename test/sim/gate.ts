@@ -1,11 +1,12 @@
 import { noAudit } from '../../proxy/audit/entry.js';
 import type { Backend } from '../../proxy/bridge.js';
+import { firstOwner } from '../../proxy/keeper/contract.js';
 import { defaultProxyLimits, type ProxyLimits } from '../../proxy/limits.js';
 import { type Activity, plainPolicy } from '../../proxy/policy/rules.js';
 import { Reception } from '../../proxy/reception.js';
 import { Registry } from '../../proxy/registry.js';
 import type { TakeoverError } from '../../proxy/takeover/errors.js';
-import { firstOwner, JournalProtection, noProtection } from '../../proxy/takeover/protection.js';
+import { JournalProtection, noProtection } from '../../proxy/takeover/protection.js';
 import { takeOver } from '../../proxy/takeover/takeover.js';
 import type { OpenBackend } from '../../proxy/workload.js';
 import { type LinkLimits, tokenBytes } from '../../shim/link/index.js';

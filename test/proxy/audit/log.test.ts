@@ -173,3 +173,33 @@ t.test('a file that somebody else writes to keeps whole lines', async (t) => {
     [1, 0, 2],
   );
 });
+
+t.test(
+  'several workers write to one file: lines stay whole, each counts its own, and none is lost when it is rotated',
+  async (t) => {
+    const path = join(t.testdir(), 'audit.log');
+    const log: Logger = pino({ level: 'silent' });
+    const open = (slot: number) =>
+      AuditLog.open({ path, onFailure: 'continue', limits: defaultAuditLimits, log, slot });
+    const logs = await Promise.all([0, 1, 2].map(open));
+    const rounds = 200;
+    for (let round = 0; round < rounds; round++) {
+      for (const audit of logs) audit.record({ event: 'bind', workload: 'w'.repeat(round) });
+      if (round === rounds / 2) {
+        renameSync(path, `${path}.1`);
+        for (const audit of logs) audit.reopen();
+      }
+      await new Promise(setImmediate);
+    }
+    await Promise.all(logs.map((audit) => audit.close()));
+    const lines = [...linesOf(`${path}.1`), ...linesOf(path)];
+    const numbers = Array.from({ length: rounds }, (_, index) => index + 1);
+    for (const slot of [0, 1, 2]) {
+      t.strictSame(
+        lines.filter(({ worker }) => worker === slot).map(({ n }) => n),
+        numbers,
+        `worker ${slot}`,
+      );
+    }
+  },
+);

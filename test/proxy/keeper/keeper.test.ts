@@ -149,7 +149,7 @@ t.test(
     keeper.signal('SIGKILL');
     await becomes('holding');
     t.equal(told.at(-1), 'fatal crash-loop');
-    t.equal(keeper.sockets, 2);
+    t.equal(keeper.sockets.size, 2);
     setMood('');
     keeper.ask({ kind: 'upgrade', program });
     await hears(/after a crash 2\n/);

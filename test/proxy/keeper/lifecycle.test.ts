@@ -39,7 +39,7 @@ class Watch {
 function short(action: LifecycleAction): string {
   if (action.kind === 'fork') return `fork ${action.worker.number} ${action.worker.program}`;
   if (action.kind === 'tell') return `tell ${action.alarm}`;
-  if (action.kind === 'become') return 'become';
+  if (action.kind === 'renewed') return 'renewed';
   return action.kind === 'exit' ? `exit ${action.code}` : `${action.kind} ${action.worker}`;
 }
 
@@ -180,12 +180,19 @@ t.test('a keeper becomes another program when its worker has let go and is gone,
   const watch = serving();
   t.strictSame(watch.on({ kind: 'renew' }), ['release 1']);
   t.strictSame(watch.says(1, 'released'), [], 'it is still there');
-  t.strictSame(watch.dies(1), ['become', 'fork 2 /a']);
+  t.strictSame(watch.dies(1), ['renewed']);
+  t.equal(watch.kind, 'renewed');
+  t.equal(watch.lifecycle.deadlineMs, undefined, 'other slots may not be so far');
+  t.strictSame(watch.on({ kind: 'upgrade', program: '/b' }), [], 'nobody serves');
+  t.strictSame(watch.on({ kind: 'go-on' }), ['fork 2 /a']);
   t.equal(watch.kind, 'starting');
+  t.strictSame(watch.on({ kind: 'go-on' }), [], 'once');
   t.strictSame(watch.on({ kind: 'renew' }), [], 'there is nothing to renew while no worker serves');
   watch.serve(2);
   watch.on({ kind: 'renew' });
   t.strictSame(watch.waits(), ['tell late', 'kill 2'], 'one that does not let go is killed');
+  watch.dies(2);
+  t.strictSame(watch.on({ kind: 'stop' }), ['exit 0'], 'there is no worker to wait for');
   t.end();
 });
 

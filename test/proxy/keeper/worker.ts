@@ -31,6 +31,7 @@ const channel = new KeeperChannel({
     channel.released();
     process.exit(0);
   },
+  link() {},
   alarm() {},
   alone() {},
 });

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { entryKinds } from '../../../proxy/journal/entry.js';
 import { Journal, readJournal } from '../../../proxy/journal/journal.js';
-import { firstOwner, JournalProtection, noProtection } from '../../../proxy/takeover/protection.js';
+import { firstOwner } from '../../../proxy/keeper/contract.js';
+import { JournalProtection, noProtection } from '../../../proxy/takeover/protection.js';
 import { unpackNote, unpackSaved } from '../../../proxy/takeover/saved.js';
 import { savedSession, savedWorkload, stream } from './left.js';
 
