@@ -42,8 +42,8 @@ export class Deeds {
   async perform(deed: Deed): Promise<Done> {
     const beganMs = machineMs();
     const application = 'application' in deed ? this.#name(deed.application) : undefined;
-    const { acted, detail, blackoutMs = 0, kind = kindOf(deed) } = await this.#perform(deed);
-    const done = { kind, beganMs, endedMs: machineMs(), blackoutMs, application, acted, detail };
+    const { acted, detail, blackoutMs = 0 } = await this.#perform(deed).catch(noEffect);
+    const done = { kind: kindOf(deed), beganMs, endedMs: machineMs(), blackoutMs, application, acted, detail };
     this.done.push(done);
     return done;
   }
@@ -171,14 +171,17 @@ interface Effect {
   readonly acted: boolean;
   readonly detail: string;
   readonly blackoutMs?: number;
-  readonly kind?: string;
+}
+
+/** Refused, or met by a fault on its way. */
+function noEffect(error: unknown): Effect {
+  return { acted: false, detail: `${errorCode(error) ?? 'failed'}: ${errorText(error)}` };
 }
 
 function kindOf(deed: Deed): string {
   return 'what' in deed ? `${deed.kind} ${deed.what}` : deed.kind;
 }
 
-/** A move that was put back has done something too, and nothing may be lost by it. */
 function effectOf({ outcome, blackoutMs, error }: MoveRecord): Effect {
   const why = error === undefined ? '' : `: ${errorText(error.message)}`;
   return { acted: outcome === 'moved', detail: `${outcome}${why}`, blackoutMs: blackoutMs.total };

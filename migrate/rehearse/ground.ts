@@ -4,9 +4,9 @@ import { freePort } from '../../fixtures/lab/ports.js';
 import { account, node, openWorld, type World } from '../../fixtures/lab/world.js';
 import { parseAddress } from '../../shim/program/address.js';
 import { errorText } from '../../shim/program/errors.js';
+import { type FaultTarget, relayTarget } from '../inject/targets.js';
 import { Operator } from '../operator.js';
 import { RehearseError } from './errors.js';
-import type { Injects } from './injector.js';
 import type { Launch } from './load.js';
 
 /** Where transactions go, and as whom. */
@@ -24,11 +24,12 @@ export class Ground {
   readonly operator: Operator;
   readonly database: Database;
   /** Makes faults of transport, where there is one. */
-  readonly relay: Injects | undefined = undefined;
+  readonly relay: FaultTarget | undefined;
 
   private constructor(world: World, database: Database) {
     this.world = world;
     this.database = database;
+    this.relay = world.relays === undefined ? undefined : relayTarget(world.relays.api);
     const [, cluster = '', , secretFile] = world.files;
     const certificates = { tlsCert: undefined, tlsKey: undefined, tlsCa: undefined };
     this.operator = new Operator({ cluster, secretFile, insecurePlaintext: false, ...certificates });
@@ -43,7 +44,7 @@ export class Ground {
     proxyFlags: readonly string[] = [],
   ): Promise<Ground> {
     const own = database === undefined ? {} : { database: database.address };
-    const world = await openWorld({ mover: 'relink', proxyOptions, proxyFlags, ...own });
+    const world = await openWorld({ mover: 'relink', relays: true, proxyOptions, proxyFlags, ...own });
     return new Ground(world, database ?? { address: world.databaseAddress, ...account });
   }
 

@@ -1,26 +1,22 @@
-import type { Asker } from '../../proxy/control/contract.js';
 import type { FaultRule } from '../../proxy/inject/contract.js';
+import type { FaultTarget } from '../inject/targets.js';
 import { whoAsks } from '../operator.js';
-import type { ProxyView } from '../proxy.js';
 
-/** Who makes faults: the proxy those by meaning, a relay those of transport. */
-export interface Injects {
-  add(rules: readonly FaultRule[], by: Asker): Promise<unknown>;
-  remove(ids: readonly string[], by: Asker): Promise<unknown>;
-}
+/** What a rehearsal needs of whoever makes faults. */
+export type FaultMaker = Pick<FaultTarget, 'add' | 'remove'>;
 
 /** Leases are renewed several times before they are over. */
 const renewMsMax = 5_000;
 
 /** Keeps rules alive until they are removed. When this process dies they end by themselves. */
 export class Injector {
-  readonly #proxy: Injects;
-  readonly #relay: Injects | undefined;
+  readonly #proxy: FaultMaker;
+  readonly #relay: FaultMaker | undefined;
   readonly #rules = new Map<string, FaultRule>();
   readonly #renewal: NodeJS.Timeout;
   #failure: unknown;
 
-  constructor(proxy: Injects, relay: Injects | undefined) {
+  constructor(proxy: FaultMaker, relay: FaultMaker | undefined) {
     this.#proxy = proxy;
     this.#relay = relay;
     this.#renewal = setInterval(() => {
@@ -58,8 +54,8 @@ export class Injector {
     await this.remove([...this.#rules.keys()]);
   }
 
-  #byTarget(rules: readonly FaultRule[]): readonly (readonly [Injects, readonly FaultRule[]])[] {
-    const targets = new Map<Injects, FaultRule[]>();
+  #byTarget(rules: readonly FaultRule[]): readonly (readonly [FaultMaker, readonly FaultRule[]])[] {
+    const targets = new Map<FaultMaker, FaultRule[]>();
     for (const rule of rules) {
       const target = rule.kind === 'call' ? this.#proxy : this.#relay;
       if (target === undefined) throw new Error(`${rule.id} is a fault of transport, and there is no relay`);
@@ -67,12 +63,4 @@ export class Injector {
     }
     return [...targets];
   }
-}
-
-/** The verbs of a proxy that allows faults. */
-export function proxyInjects(proxy: ProxyView): Injects {
-  return {
-    add: (rules, by) => proxy.injectAdd({ rules: [...rules], by }),
-    remove: (ids, by) => proxy.injectRemove({ ids: [...ids], by }),
-  };
 }

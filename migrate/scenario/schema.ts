@@ -110,6 +110,8 @@ export const scenario = z.strictObject({
       refused: atLeast.default('none'),
       /** Errors that applications must have seen. */
       errors: z.array(z.string()).default([]),
+      /** Whether everything that is done must have an effect. A move that a fault meets may be taken back, or be refused. */
+      deeds: z.enum(['act', 'may-fail']).default('act'),
       /** What comes of it without Holdfast; `loses`: transactions are rolled back. */
       straight: z.enum(['loses', 'holds', 'not-played']).default('not-played'),
     })

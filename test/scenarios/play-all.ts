@@ -56,7 +56,13 @@ async function playBoth(ground: Ground, { name, scenario }: Named, prefix: strin
   try {
     // What must hold through Holdfast need not hold here.
     const steps = scenario.steps.map((step) => ({ ...step, expect: undefined }));
-    const expect: Scenario['expect'] = { rolledBack: 'any', refused: 'any', errors: [], straight: 'not-played' };
+    const expect: Scenario['expect'] = {
+      rolledBack: 'any',
+      refused: 'any',
+      errors: [],
+      deeds: 'act',
+      straight: 'not-played',
+    };
     const free = { ...scenario, steps, expect };
     const control = await play({
       ground,

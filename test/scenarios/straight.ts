@@ -4,7 +4,9 @@
  */
 import { setTimeout } from 'node:timers/promises';
 import { pino } from 'pino';
-import type { AuditLine } from '../../migrate/rehearse/audit-file.js';
+import { freePort } from '../../fixtures/lab/ports.js';
+import { relayTarget } from '../../migrate/inject/targets.js';
+import { AuditFile, type AuditLine } from '../../migrate/rehearse/audit-file.js';
 import type { Done } from '../../migrate/rehearse/deeds.js';
 import type { Field } from '../../migrate/rehearse/field.js';
 import type { Ground } from '../../migrate/rehearse/ground.js';
@@ -13,8 +15,9 @@ import type { Deed } from '../../migrate/scenario/schema.js';
 import type { AuditEntry } from '../../proxy/audit/entry.js';
 import { Faults } from '../../proxy/inject/faults.js';
 import { FaultGate } from '../../proxy/inject/gate.js';
+import { serveRelays } from '../../proxy/relay/serve.js';
 import { systemClock } from '../../shim/link/socket.js';
-import { parseAddress } from '../../shim/program/address.js';
+import { type Address, formatAddress, parseAddress } from '../../shim/program/address.js';
 import { pipe } from '../proxy/backend/pipe.js';
 
 export interface Straight {
@@ -28,12 +31,13 @@ export async function openStraight(ground: Ground): Promise<Straight> {
   const log = pino({ level: 'silent' });
   const record = ({ event, fault, act }: AuditEntry): void => {
     if (event !== 'fault' || fault === undefined) return;
-    lines.push({ event, at: String(machineMs()), fault, ...(act === undefined ? {} : { act }) });
+    lines.push({ event, at: new Date().toISOString(), fault, ...(act === undefined ? {} : { act }) });
   };
   const faults = new Faults({ audit: { record }, clock: systemClock });
   const open = new Set<() => void>();
-  const to = parseAddress(ground.database.address);
-  if (to === undefined) throw new Error(`${ground.database.address} is no address`);
+  const upstream = parseAddress(ground.database.address);
+  if (upstream === undefined) throw new Error(`${ground.database.address} is no address`);
+  const [link, to] = [await localAddress(), await localAddress()];
   let stream = 0;
   const teardown = (stop: () => unknown) => stops.push(stop);
   const { port } = await pipe({ teardown } as Parameters<typeof pipe>[0], to, {
@@ -50,19 +54,34 @@ export async function openStraight(ground: Ground): Promise<Straight> {
       return gate;
     },
   });
+  // The driver's connection is its link, and the way behind the gate its way to the database.
+  const auditLog = `${ground.world.directory}/straight-${link.port}.log`;
+  const served = await serveRelays(
+    {
+      api: { host: '127.0.0.1', port: 0 },
+      auditLog,
+      relays: [
+        { leg: 'link', listen: link, upstream: { host: '127.0.0.1', port } },
+        { leg: 'database', listen: to, upstream },
+      ],
+    },
+    log,
+  );
+  teardown(() => served.close());
+  const relayed = new AuditFile(auditLog);
   const cutAll = (): void => {
     for (const cut of open) cut();
   };
   const field: Field = {
-    launch: ground.launchAt(`127.0.0.1:${port}`),
+    launch: ground.launchAt(formatAddress(link)),
     injects: {
       add: async (rules, by) => faults.add(rules, by),
       remove: async (ids, by) => faults.remove(ids, by),
     },
-    relay: undefined,
+    relay: relayTarget(`http://${formatAddress(served.api)}`),
     deeds: () => new StraightDeeds(cutAll),
-    lines: () => lines,
-    machineMs: ({ at }) => Number(at),
+    lines: () => [...lines, ...relayed.lines()],
+    machineMs: (line) => relayed.machineMs(line),
     stop: async () => undefined,
   };
   return {
@@ -72,6 +91,10 @@ export async function openStraight(ground: Ground): Promise<Straight> {
       for (const stop of stops.toReversed()) await stop();
     },
   };
+}
+
+async function localAddress(): Promise<Address> {
+  return { host: '127.0.0.1', port: await freePort('127.0.0.1') };
 }
 
 class StraightDeeds {
