@@ -42,6 +42,8 @@ export const run = defineCommand({
     const { bundle } = settings;
     if (args.length === 0 && bundle === undefined)
       throw new ConfigError('bad-option', 'there is nothing to run: a command, or --bundle');
+    if (bundle !== undefined && settings.cwd !== undefined)
+      throw new ConfigError('bad-option', '--cwd: the working directory of a container is that of its bundle');
     // Those of this shell are not for a container: it has its own.
     const own = bundle === undefined ? { HOME: process.env.HOME ?? '/', PATH: process.env.PATH ?? '' } : {};
     const operator = new Operator(settings);

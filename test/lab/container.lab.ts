@@ -130,9 +130,12 @@ t.test(
 
 t.test('what cannot be is refused, and said', async (t) => {
   t.match(await world.holdfast('move', 'web', '--to', 'node-b', '--mover', 'criu'), { code: 1, stderr: /mover-unfit/ });
+  const run = ['--name', 'apart', '--listen', '127.0.0.1:1621'];
+  t.match(await world.holdfast('run', ...run), { code: 2, stderr: /nothing to run/ });
+  t.match(await world.holdfast('run', ...run, '--bundle', bundle, '--cwd', '/'), { code: 2, stderr: /--cwd/ });
   const apart = join(directory, 'apart');
   makeBundle(apart, { args, mounts, namespaces: ['network'] });
-  const refused = await world.holdfast('run', '--name', 'apart', '--listen', '127.0.0.1:1621', '--bundle', apart);
+  const refused = await world.holdfast('run', ...run, '--bundle', apart);
   t.match(refused, { code: 1, stderr: /bundle-unfit.*network namespace/ });
 });
 

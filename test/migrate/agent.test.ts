@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { freePort } from '../../fixtures/lab/ports.js';
@@ -8,7 +9,8 @@ import { Program } from '../../fixtures/lab/program.js';
 import { startAgent } from '../../migrate/agent.js';
 import type { Cluster } from '../../migrate/cluster.js';
 import { type AgentVerbs, agentContract } from '../../migrate/contract.js';
-import type { Node } from '../../migrate/node.js';
+import { lookMs } from '../../migrate/limits.js';
+import { type Node, ownWorkload, shimOf, workloadInfo } from '../../migrate/node.js';
 import { isAlive, processState, readOrNothing, waitUntil } from '../../migrate/workload/process.js';
 import { Store } from '../../migrate/workload/store.js';
 import type { RequestOf } from '../../shim/control/rpc.js';
@@ -84,6 +86,20 @@ async function installation(t: Test) {
       if (at === 'node-a' || at === 'node-b') await ask(at, 'stop', { name });
     });
     await proxyProcess.printed(new RegExp(`"workload":"${name}".*"bound"`));
+    // The proxy knows it first: a move that begins before the shim has heard of it is refused as not-bound.
+    const node = agents.get('node-a');
+    if (node === undefined) throw new Error('there is no node-a');
+    const hasHeard = () => {
+      const { state } = workloadInfo(node, ownWorkload(node, name));
+      if (state === 'ended') return true;
+      return shimOf(node, name)
+        .status()
+        .then(
+          (status) => status.state === 'bound',
+          () => false,
+        );
+    };
+    while (!(await hasHeard())) await setTimeout(lookMs);
     return started;
   };
   return { ask, run, proxyProcess, root };
