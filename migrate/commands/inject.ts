@@ -47,14 +47,12 @@ const add = defineCommand({
   positional: '<rules>',
   options: targetOptions,
   examples: [
-    ['holdfast inject add lost-answer.yaml', 'One rule or a list of them; docs/failure-injection.md says what is in it'],
+    [
+      'holdfast inject add lost-answer.yaml',
+      'One rule or a list of them; docs/failure-injection.md says what is in it',
+    ],
     ["holdfast inject add '{ id: c, kind: call, ... }'", 'A rule in the command line; - reads from stdin'],
     ['holdfast inject add slow.yaml --relay http://127.0.0.1:8474', 'Faults of transport, at a relay'],
-  ],
-    [
-      `holdfast inject add '{ id: slow, kind: transport, leg: link, toxic: { type: latency, attributes: { latency: 200 } } }' --relay http://127.0.0.1:8474`,
-      'Everything to the driver passes the link 200 ms later',
-    ],
   ],
   async main({ settings, args }) {
     const rules = readRules(args[0] ?? '');
