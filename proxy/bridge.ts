@@ -1,4 +1,4 @@
-import type { EndCode, Fingerprints, Link, StreamId } from '../shim/link/index.js';
+import type { EndCode, Fingerprints, Link, Position, StreamId } from '../shim/link/index.js';
 import type { BackendError } from './backend/errors.js';
 import type { BackendEvents, BackendSession, SessionView } from './backend/session.js';
 import type { Ledger, SessionLedger } from './ledger.js';
@@ -19,6 +19,12 @@ export type MakeBackend = (events: BackendEvents, place: SessionPlace) => Backen
 
 /** Of a large request come several frames at once: they leave in one write. Less than this is a whole request as a rule. */
 const gatheredBytesMin = 8 * 1024;
+
+/**
+ * How often it is put down what the shim has. What is not known to be there is taken over, and put down anew: without this, all
+ * that a session was ever sent would be, from worker to worker.
+ */
+const ackedBytesNoted = 64 * 1024;
 
 export interface WorkloadSession {
   readonly stream: StreamId;
@@ -80,6 +86,7 @@ export class Bridge {
   /** Once there is something to protect, and a connection that can be handed on. */
   #protection: SessionProtection | undefined;
   #closed: ClosedAt | undefined;
+  #ackedNoted: Position = 0;
 
   constructor(
     owner: BridgeOwner,
@@ -139,8 +146,13 @@ export class Bridge {
   room(): void {
     this.#ledger.room();
   }
-  freed(bytes: number): void {
+
+  /** The shim has acknowledged so many bytes more; the first one that it has not is `base`. */
+  freed(bytes: number, base: Position): void {
     this.#ledger.freed(bytes);
+    if (base - this.#ackedNoted < ackedBytesNoted) return;
+    this.#ackedNoted = base;
+    this.#protection?.note({ kind: 'acked', base });
   }
 
   /** The shim has got everything, and so has the database. */

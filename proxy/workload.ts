@@ -265,7 +265,7 @@ export class Workload {
         this.#sessions.get(stream)?.peerEnded(code);
       },
       room: (stream) => this.#sessions.get(stream)?.room(),
-      freed: (stream, bytes) => this.#sessions.get(stream)?.freed(bytes),
+      freed: (stream, bytes, base) => this.#sessions.get(stream)?.freed(bytes, base),
       forgotten: (stream) => {
         this.#sessions.get(stream)?.forgotten();
         this.#sessions.delete(stream);

@@ -36,7 +36,7 @@ export interface SessionProtection {
   readonly state: 'protected' | 'being-kept' | 'no-journal';
   fromDriver(position: number, bytes: Buffer): void;
   fromDatabase(position: number, bytes: Buffer): void;
-  note(note: Extract<Note, { kind: 'driver-ended' | 'ended' }>): void;
+  note(note: Extract<Note, { kind: 'acked' | 'driver-ended' | 'ended' }>): void;
   /** The connection to the database is closed; what the shim has not got yet is still wanted. */
   closed(note: Extract<Note, { kind: 'closed' }>): void;
   end(): void;

@@ -6,7 +6,7 @@
  * still. Of the database's bytes all that were read must be in the journal, for nobody else has them: where the kernel says
  * that more were read, the worker died between reading and putting down, and the session cannot go on.
  */
-import type { EndCode, StreamImage, StreamRest } from '../../shim/link/index.js';
+import type { EndCode, Position, StreamImage, StreamRest } from '../../shim/link/index.js';
 import { assertNever, errorText } from '../../shim/program/errors.js';
 import { BackendError } from '../backend/errors.js';
 import type { SessionRecord } from '../backend/record.js';
@@ -177,6 +177,8 @@ class Advance {
   readonly #tracker: SessionTracker;
   readonly #stream: StreamImage;
   readonly #bytes: Buffer[];
+  /** Bytes before this position are at the shim. */
+  #base: Position;
   #received: number;
   #delivered: number;
   /** The tracker has seen the driver's bytes up to here. */
@@ -192,6 +194,7 @@ class Advance {
     this.#tracker = new SessionTracker(record?.track);
     this.#stream = stream;
     this.#bytes = [stream.bytes];
+    this.#base = stream.base;
     this.#received = record?.positions.received ?? 0;
     this.#delivered = record?.positions.delivered ?? 0;
     this.#watched = record?.watchedBytes ?? 0;
@@ -227,8 +230,17 @@ class Advance {
   }
 
   result(): Omit<RecoveredSession, 'id'> {
-    const bytes = this.#bytes.length === 1 ? this.#stream.bytes : Buffer.concat(this.#bytes);
-    const stream = { ...this.#stream, bytes, ended: this.#ended, closed: this.#closedInOrder };
+    const { base: first, acked } = this.#stream;
+    const stored = this.#bytes.length === 1 ? this.#stream.bytes : Buffer.concat(this.#bytes);
+    const stream = {
+      ...this.#stream,
+      base: this.#base,
+      acked: Math.max(acked, this.#base),
+      // A copy: what is stored must not hold the memory of what is not.
+      bytes: this.#base === first ? stored : Buffer.from(stored.subarray(this.#base - first)),
+      ended: this.#ended,
+      closed: this.#closedInOrder,
+    };
     return { stream, record: this.#closed === undefined ? this.#present() : undefined, closed: this.#closed };
   }
 
@@ -256,6 +268,9 @@ class Advance {
   #note(body: Buffer): void {
     const note = unpackNote(body);
     switch (note.kind) {
+      case 'acked':
+        this.#acknowledge(note.base);
+        break;
       case 'driver-ended':
         this.#driverEnded = true;
         break;
@@ -273,6 +288,14 @@ class Advance {
       default:
         assertNever(note);
     }
+  }
+
+  #acknowledge(base: Position): void {
+    const end = this.#bytes.reduce((sum, { length }) => sum + length, this.#stream.base);
+    if (base < this.#base || base > end) {
+      throw new TakeoverError('takeover-damaged', `acknowledged up to ${base}, of bytes from ${this.#base} to ${end}`);
+    }
+    this.#base = base;
   }
 
   #follows(position: number, expected: number): void {

@@ -5,15 +5,15 @@
  * A reader takes older forms, and newer ones whose `oldest` says that it may: an upgrade can be taken back.
  */
 import { Packr, Unpackr } from 'msgpackr';
-import type { Binding, EndCode, LinkImage, StreamId, StreamImage } from '../../shim/link/index.js';
+import type { Binding, EndCode, LinkImage, Position, StreamId, StreamImage } from '../../shim/link/index.js';
 import { readRecord, type SessionRecord } from '../backend/record.js';
 import type { SavedHolds } from '../holds.js';
 import { TakeoverError } from './errors.js';
 
 /** Grows with every change of a form. */
-export const savedVersion = 1;
+export const savedVersion = 2;
 /** A program that knows this version can go on from what is written here. */
-const oldestReader = 1;
+const oldestReader = 2;
 /** Oldest version that this program reads. */
 const oldestRead = 1;
 
@@ -51,6 +51,8 @@ export type Saved = SavedWorkload | SavedSession;
 export type Note =
   /** Of a workload: the peer has opened this stream. */
   | { readonly kind: 'opened'; readonly stream: StreamId }
+  /** Of a session: the shim has acknowledged all bytes of its own before this position. Since version 2. */
+  | { readonly kind: 'acked'; readonly base: Position }
   /** Of a session: the driver has ended its direction. */
   | { readonly kind: 'driver-ended' }
   /** The direction towards the driver is over. */

@@ -15,8 +15,8 @@ export interface LinkEvents {
   peerEnded(stream: StreamId, code: EndCode): void;
   /** `send` returned false before; there is room again. */
   room(stream: StreamId): void;
-  /** So many bytes of a stream are stored no longer: acknowledged, or the stream is over. */
-  freed?(stream: StreamId, bytes: number): void;
+  /** So many bytes of a stream are stored no longer: acknowledged, or the stream is over. `base` is the first one that still is. */
+  freed?(stream: StreamId, bytes: number, base: Position): void;
   /** The stream is over in both directions and forgotten. Last event of a stream. */
   forgotten(stream: StreamId): void;
   /** There is something to hand out: call `collect` soon. */
@@ -530,7 +530,7 @@ export class Link {
   #freed(stream: LinkStream, bytes: number): void {
     if (bytes === 0) return;
     this.#storedBytes -= bytes;
-    this.#events.freed?.(stream.id, bytes);
+    this.#events.freed?.(stream.id, bytes, stream.out.base);
   }
 
   #forget(stream: LinkStream, before?: () => void): void {

@@ -190,6 +190,28 @@ t.test('what the database says after the end is nobody‘s, but counts as read',
   t.match(late, { stream: { bytes: savedSession().stream.bytes }, record: { positions: { delivered: 44 } } });
 });
 
+t.test('what the shim has acknowledged is not taken over', async (t) => {
+  const acked = (base: number) => noted({ kind: 'acked', base });
+  const { base, bytes: stored } = savedSession().stream;
+  const more = chunk('fromDatabase', 40, 'more');
+  const left = (...since: Entry[]) => recovered(savedSession(), ...since).stream;
+  t.match(left(acked(base + 3), more), {
+    base: base + 3,
+    acked: base + 3,
+    bytes: Buffer.from(`${'s'.repeat(22)}more`),
+  });
+  t.match(left(more, acked(base + 3), acked(base + 27)), {
+    base: base + 27,
+    acked: base + 27,
+    bytes: Buffer.from('re'),
+  });
+  t.match(left(more, acked(base + 29)), { base: base + 29, bytes: Buffer.alloc(0) });
+  t.equal(stored.length, 25);
+  for (const wrong of [base - 1, base + 26]) {
+    t.match(recoverAll(savedSession(), [acked(wrong)]).damaged, [{ id: 17, error: { code: 'takeover-damaged' } }]);
+  }
+});
+
 t.test('of a session whose connection was closed only the rest for the shim is left', async (t) => {
   const closed = noted({ kind: 'closed', consumed: 70, driverEnded: true });
   const session = recovered(savedSession(), chunk('fromDatabase', 40, 'bye'), closed);

@@ -20,6 +20,7 @@ t.test('what is packed is read back whole', async (t) => {
   }
   for (const note of [
     { kind: 'opened', stream } as const,
+    { kind: 'acked', base: 70_000 } as const,
     { kind: 'driver-ended' } as const,
     { kind: 'ended', code: 'lost' } as const,
     { kind: 'closed', ...closed } as const,

@@ -134,6 +134,26 @@ async function connected(shim: TestShim, server: Awaited<ReturnType<typeof liste
   return { driver, peer, heard };
 }
 
+t.test('what the shim has acknowledged is handed on to no other worker', async (t) => {
+  const { server, port: databasePort } = await listener(t, accept);
+  const before = new TestWorker(t, databasePort);
+  const port = await before.links.listen('127.0.0.1', 0);
+  const shim = await new TestShim({ port }).start();
+  t.teardown(() => shim.stop());
+  await shim.dialer.attach();
+  const { peer, heard } = await connected(shim, server);
+  const rows = pattern(4 * linkLimits.windowBytes);
+  peer.write(rows);
+  await until(() => heard.driver.length === acceptSeen.length + rows.length);
+  const stored = () => before.registry.workloads[0]?.storedBytes;
+  await until(() => stored() === 0);
+  await before.links.close();
+  const after = new TestWorker(t, databasePort, before.die(t));
+  const [image] = after.taken?.workloads[0]?.sessions ?? [];
+  const bytes = image?.rest.bytes.length ?? Number.NaN;
+  t.ok(bytes < linkLimits.windowBytes, `${bytes} bytes of ${rows.length}`);
+});
+
 t.test('sessions go on in another registry: every byte arrives once, what cannot go on is told', async (t) => {
   const { server, port: databasePort } = await listener(t, accept);
   const before = new TestWorker(t, databasePort);
