@@ -221,14 +221,14 @@ export class Bridge {
     const closed = record === undefined ? (this.#closed ?? { consumed: positions.consumed, driverEnded }) : undefined;
     const image = link.imageOf(this.stream) ?? goneStream(this.stream);
     const held = this.#backend.held?.();
-    const stream = held === undefined ? image : { ...image, bytes: Buffer.concat([image.bytes, held]) };
+    const stream = held === undefined ? image : { ...image, bytes: [...image.bytes, held] };
     return { kind: 'session', workload: protection.id, stream, record, closed };
   };
 }
 
 /** A stream that is over while its session is just being put away. */
 function goneStream(id: StreamId): SavedSession['stream'] {
-  return { id, acked: 0, base: 0, bytes: Buffer.alloc(0), ended: 'lost', closed: false };
+  return { id, acked: 0, base: 0, bytes: [], ended: 'lost', closed: false };
 }
 
 /** There was a session, and neither the driver nor this proxy has ended it. */

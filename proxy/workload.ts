@@ -127,8 +127,9 @@ export class Workload {
   /** One of its sessions goes on from where another process has stopped. */
   takeUp({ id, rest, closed, make }: TakenOverSession): void {
     const place = this.#options.quota.open(this.name);
+    const before = this.#link.storedBytes;
     const hasRoom = this.#link.takeUpStream(rest);
-    const facts = { id, storedBytes: rest.bytes.length, hasRoom, consumed: rest.consumed, closed };
+    const facts = { id, storedBytes: this.#link.storedBytes - before, hasRoom, consumed: rest.consumed, closed };
     const log = this.#log.child({ stream: rest.id });
     const bridge = new Bridge(
       this.#owner,

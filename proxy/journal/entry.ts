@@ -33,20 +33,23 @@ export const entryKinds = {
 export type EntryKind = (typeof entryKinds)[keyof typeof entryKinds];
 const kinds: ReadonlySet<number> = new Set(Object.values(entryKinds));
 
-export interface Entry {
+export interface EntryHead {
   readonly owner: number;
   readonly kind: EntryKind;
   readonly position: number;
+}
+
+export interface Entry extends EntryHead {
   readonly body: Buffer;
 }
 
-/** Writes the head of an entry into `target` at `at`, where its body stands behind it, for a segment with this number. */
-export function writeHead(target: Buffer, at: number, segment: number, entry: Entry): void {
-  target.writeUInt32LE(entry.body.length, at);
-  target.writeUIntLE(entry.owner, at + 8, 6);
-  target.writeUInt16LE(entry.kind, at + 14);
-  target.writeUIntLE(entry.position, at + 16, 6);
-  target.writeUInt32LE(checksum(target, at, entry.body.length, segment), at + 4);
+/** Writes the head of an entry into `target` at `at`, where its body of this length stands behind it, for a segment with this number. */
+export function writeHead(target: Buffer, at: number, segment: number, head: EntryHead, length: number): void {
+  target.writeUInt32LE(length, at);
+  target.writeUIntLE(head.owner, at + 8, 6);
+  target.writeUInt16LE(head.kind, at + 14);
+  target.writeUIntLE(head.position, at + 16, 6);
+  target.writeUInt32LE(checksum(target, at, length, segment), at + 4);
 }
 
 /**

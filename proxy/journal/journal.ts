@@ -9,16 +9,16 @@
  *
  * Nothing is synced: the memory survives the process, and a machine that dies takes the connections along.
  */
-import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, unlinkSync } from 'node:fs';
+import { basename } from 'node:path';
 import { errorCode } from '../../shim/program/errors.js';
-import { type Entry, type EntryKind, entryKinds, headBytes } from './entry.js';
+import { type Entry, type EntryHead, type EntryKind, entryKinds, headBytes } from './entry.js';
 import { JournalError } from './errors.js';
 import { defaultJournalLimits, type JournalLimits } from './limits.js';
-import { isSpare, pathOf, readSegment, Segment, segmentNumber } from './segment.js';
+import { type Body, readSegment, Segment, segmentFiles, segmentNumber } from './segment.js';
 
-/** Says all there is to know of an owner at this moment. */
-export type TakeCheckpoint = () => Buffer;
+/** Says all there is to know of an owner at this moment. What it gives is copied at once. */
+export type TakeCheckpoint = () => Body;
 
 interface Owner {
   readonly take: TakeCheckpoint;
@@ -43,27 +43,26 @@ export class Journal {
   /** Oldest first. The last one is written. */
   readonly #segments: Segment[] = [];
   readonly #spares: Segment[] = [];
-  /** Segments of the worker before: of use until every owner has a checkpoint here. */
-  #inherited: number[];
-  #inheritedSpares: string[];
+  /** Files of the worker before: of use until every owner has a checkpoint here. */
+  #inherited: readonly string[];
   #next: number;
   /** Bytes of all last checkpoints, with their heads. */
   #checkpointBytes = 0;
   #cleaning = false;
   #broken: JournalError | undefined;
 
-  /** @throws JournalError journal-write-failed */
+  /** @throws JournalError journal-write-failed, journal-version */
   constructor(options: JournalOptions) {
     this.directory = options.directory;
     this.#limits = { ...defaultJournalLimits, ...options.limits };
     this.#failed = options.failed;
     try {
       mkdirSync(options.directory, { recursive: true, mode: 0o700 });
-      this.#inherited = segmentsOf(options.directory);
-      this.#inheritedSpares = readdirSync(options.directory).filter(isSpare);
-      this.#next = (this.#inherited.at(-1) ?? 0) + 1;
+      this.#inherited = segmentFiles(options.directory);
+      this.#next = firstFree(options.directory);
       this.#segments.push(new Segment(this.directory, this.#next++, this.#limits.segmentBytes));
     } catch (cause) {
+      if (cause instanceof JournalError) throw cause;
       throw new JournalError('journal-write-failed', `no journal in ${options.directory}`, cause);
     }
   }
@@ -88,16 +87,17 @@ export class Journal {
     const known = this.#owners.get(owner);
     if (known === undefined) return;
     const body = known.take();
-    const segment = this.#write({ owner, kind: entryKinds.checkpoint, position: 0, body });
+    const length = lengthOf(body);
+    const segment = this.#write({ owner, kind: entryKinds.checkpoint, position: 0 }, body, length);
     if (segment === undefined) return;
     known.segment = segment;
-    const bytes = headBytes + body.length;
+    const bytes = headBytes + length;
     this.#checkpointBytes += bytes - known.bytes;
     known.bytes = bytes;
   }
 
   append(owner: number, kind: EntryKind, position: number, body: Buffer): void {
-    this.#write({ owner, kind, position, body });
+    this.#write({ owner, kind, position }, body, body.length);
   }
 
   /** The owner is no more. */
@@ -106,15 +106,13 @@ export class Journal {
     if (known === undefined) return;
     this.#owners.delete(owner);
     this.#checkpointBytes -= known.bytes;
-    this.#write({ owner, kind: entryKinds.ended, position: 0, body: nothing });
+    this.#write({ owner, kind: entryKinds.ended, position: 0 }, nothing, 0);
   }
 
   /** Every owner that was taken over has begun here: what the worker before has written is of no use any more. */
   inherit(): void {
-    for (const number of this.#inherited) unlinkSync(pathOf(this.directory, number));
+    for (const path of this.#inherited) unlinkSync(path);
     this.#inherited = [];
-    for (const name of this.#inheritedSpares) unlinkSync(join(this.directory, name));
-    this.#inheritedSpares = [];
   }
 
   /** Nothing is written from now on. */
@@ -124,11 +122,11 @@ export class Journal {
   }
 
   /** @returns the number of the segment it was written to, undefined when the journal is broken */
-  #write(entry: Entry): number | undefined {
+  #write(head: EntryHead, body: Body, length: number): number | undefined {
     if (this.#broken !== undefined) return undefined;
     try {
-      const segment = this.#roomFor(headBytes + entry.body.length);
-      segment.append(entry);
+      const segment = this.#roomFor(headBytes + length);
+      segment.append(head, body, length);
       return segment.number;
     } catch (cause) {
       this.#break(cause instanceof JournalError ? cause : writeFailed(this.directory, cause));
@@ -210,8 +208,8 @@ export interface Remains {
 export function readJournal(directory: string): Map<number, Remains> {
   if (!existsSync(directory)) return new Map();
   const owners = new Map<number, { checkpoint: Buffer; since: Entry[] }>();
-  for (const number of segmentsOf(directory)) {
-    for (const entry of readSegment(directory, number)) {
+  for (const path of segmentsOf(directory)) {
+    for (const entry of readSegment(path)) {
       if (entry.kind === entryKinds.checkpoint) owners.set(entry.owner, { checkpoint: entry.body, since: [] });
       else if (entry.kind === entryKinds.ended) owners.delete(entry.owner);
       else owners.get(entry.owner)?.since.push(entry);
@@ -222,20 +220,38 @@ export function readJournal(directory: string): Map<number, Remains> {
 
 /** What was written last, while somebody else still writes: some entries, to see of what form they are. @throws JournalError journal-version */
 export function lastEntries(directory: string): readonly Entry[] {
-  const newest = existsSync(directory) ? segmentsOf(directory).at(-1) : undefined;
-  if (newest === undefined) return [];
   try {
-    return readSegment(directory, newest);
+    const newest = existsSync(directory) ? segmentsOf(directory).at(-1) : undefined;
+    return newest === undefined ? [] : readSegment(newest);
   } catch (error) {
-    // Used up and put away in this moment.
+    // Used up and removed in this moment.
     if (errorCode(error) === 'ENOENT') return [];
     throw error;
   }
 }
 
-function segmentsOf(directory: string): number[] {
-  const numbers = readdirSync(directory).map(segmentNumber);
-  return numbers.filter((number) => number !== undefined).sort((one, other) => one - other);
+/** The files with something in them, oldest first. */
+function segmentsOf(directory: string): string[] {
+  return numbered(directory)
+    .sort((one, other) => one.number - other.number)
+    .map(({ path }) => path);
+}
+
+/** No file has been called so, and no segment had the number. */
+function firstFree(directory: string): number {
+  const names = segmentFiles(directory).map((path) => Number.parseInt(basename(path), 10));
+  return Math.max(0, ...names, ...numbered(directory).map(({ number }) => number)) + 1;
+}
+
+function numbered(directory: string): { readonly path: string; readonly number: number }[] {
+  return segmentFiles(directory).flatMap((path) => {
+    const number = segmentNumber(path);
+    return number === undefined ? [] : [{ path, number }];
+  });
+}
+
+function lengthOf(body: Body): number {
+  return Buffer.isBuffer(body) ? body.length : body.reduce((sum, { length }) => sum + length, 0);
 }
 
 function writeFailed(directory: string, cause: unknown): JournalError {

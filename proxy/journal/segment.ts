@@ -1,14 +1,15 @@
 /**
  * One file of a journal: a header (magic, version, number; 16 bytes), then entries up to the first that is none. A file that
- * is of no use any more gets another number and is written over from the start.
+ * is of no use any more loses its magic, then gets another number and is written over from the start. What counts is the number in
+ * its header: its name, which is the first one it had, is never changed, for that would be two calls of the system a MiB.
  *
  * The file is as long as it will ever be from the start, and mapped: an entry is a copy in memory, not a call of the system. The
  * kernel has what was stored when the process is killed.
  */
-import { closeSync, openSync, readFileSync, renameSync, unlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { mapFile } from '../kernel/shared-memory.js';
-import { type Entry, headBytes, readEntry, writeHead } from './entry.js';
+import { type Entry, type EntryHead, headBytes, readEntry, writeHead } from './entry.js';
 import { JournalError } from './errors.js';
 
 const magic = Buffer.from('HFJR');
@@ -16,14 +17,18 @@ const magic = Buffer.from('HFJR');
 export const journalVersion = 1;
 const headerBytes = 16;
 const suffix = '.journal';
-const spareSuffix = '.spare';
+/** What files of no use were called by programs that gave them other names. */
+const formerSuffix = '.spare';
 
 const closed = Buffer.alloc(0);
+
+/** What an entry holds, in one piece or in several, which are copied one after the other. */
+export type Body = Buffer | readonly Buffer[];
 
 export class Segment {
   /** Of the file, all of it taken from the file system. */
   readonly capacityBytes: number;
-  readonly #directory: string;
+  readonly #path: string;
   readonly #unmap: () => void;
   #memory: Buffer;
   #number: number;
@@ -31,10 +36,10 @@ export class Segment {
 
   /** @param roomBytes of entries, with their heads @throws the error of the file system, also when that is too much */
   constructor(directory: string, number: number, roomBytes: number) {
-    this.#directory = directory;
+    const path = join(directory, `${String(number).padStart(12, '0')}${suffix}`);
+    this.#path = path;
     this.#number = number;
     this.capacityBytes = Segment.fileBytes(roomBytes);
-    const path = pathOf(directory, number);
     const file = openSync(path, 'wx+', 0o600);
     try {
       const { bytes, unmap } = mapFile(file, this.capacityBytes);
@@ -67,23 +72,24 @@ export class Segment {
    * The head is stored last, and nothing that a reader could take for another one follows: of an entry that was not finished
    * nothing is read. Stores of one thread are in the file in their order, whenever the process is killed.
    */
-  append(entry: Entry): void {
-    const end = this.#bytes + headBytes + entry.body.length;
+  append(head: EntryHead, body: Body, length: number): void {
+    const end = this.#bytes + headBytes + length;
     if (end > this.#memory.length) throw new Error(`segment ${this.#number} has no room up to ${end}`);
-    entry.body.copy(this.#memory, this.#bytes + headBytes);
+    let at = this.#bytes + headBytes;
+    if (Buffer.isBuffer(body)) body.copy(this.#memory, at);
+    else for (const piece of body) at += piece.copy(this.#memory, at);
     this.#memory.fill(0, end, Math.min(end + headBytes, this.#memory.length));
-    writeHead(this.#memory, this.#bytes, this.#number, entry);
+    writeHead(this.#memory, this.#bytes, this.#number, head, length);
     this.#bytes = end;
   }
 
   /** What is in it is of no use any more: no reader finds it until it is used again. */
   retire(): void {
-    renameSync(pathOf(this.#directory, this.#number), this.#sparePath());
+    this.#memory.fill(0, 0, magic.length);
   }
 
   /** Empty again, under another number. Only after `retire`. */
   reuse(number: number): void {
-    renameSync(this.#sparePath(), pathOf(this.#directory, number));
     this.#number = number;
     this.#bytes = headerBytes;
     this.#begin();
@@ -97,11 +103,7 @@ export class Segment {
 
   remove(): void {
     this.close();
-    unlinkSync(pathOf(this.#directory, this.#number));
-  }
-
-  #sparePath(): string {
-    return join(this.#directory, `${nameOf(this.#number)}${spareSuffix}`);
+    unlinkSync(this.#path);
   }
 
   /** The magic last: a new file without it is one with nothing in it. */
@@ -113,40 +115,47 @@ export class Segment {
   }
 }
 
-/** The number of the segment a file of this name is, or undefined. */
-export function segmentNumber(name: string): number | undefined {
-  return /^\d{12}\.journal$/.test(name) ? Number(name.slice(0, -suffix.length)) : undefined;
+/** Paths of all files of a journal, also of those with nothing in them. */
+export function segmentFiles(directory: string): string[] {
+  const names = readdirSync(directory).filter((name) => name.endsWith(suffix) || name.endsWith(formerSuffix));
+  return names.map((name) => join(directory, name));
 }
 
-/** All entries of a segment, in order. @throws JournalError journal-version */
-export function readSegment(directory: string, number: number): Entry[] {
-  const bytes = readFileSync(pathOf(directory, number));
-  // Made, and nothing written yet.
-  if (bytes.length < headerBytes || bytes.readUInt32LE(0) === 0) return [];
-  const version = bytes.readUInt16LE(4);
-  if (!magic.equals(bytes.subarray(0, 4)) || version > journalVersion) {
-    throw new JournalError('journal-version', `segment ${number} is of version ${version}, not ${journalVersion}`);
-  }
-  // A spare one under its new name, and its header not written yet.
-  if (bytes.readUIntLE(8, 6) !== number) return [];
+/** The number of the segment in this file; undefined when nothing is in it. @throws JournalError journal-version */
+export function segmentNumber(path: string): number | undefined {
+  return numberIn(path, firstBytes(path, headerBytes));
+}
+
+/** All entries of the segment in a file, in order; none when nothing is in it. @throws JournalError journal-version */
+export function readSegment(path: string): Entry[] {
+  const bytes = readFileSync(path);
+  const number = numberIn(path, bytes);
   const entries: Entry[] = [];
-  for (let at = headerBytes; ; ) {
+  for (let at = headerBytes; number !== undefined; ) {
     const entry = readEntry(bytes, at, number);
-    if (entry === undefined) return entries;
+    if (entry === undefined) break;
     entries.push(entry);
     at += headBytes + entry.body.length;
   }
+  return entries;
 }
 
-/** A file that waits to be used again. */
-export function isSpare(name: string): boolean {
-  return name.endsWith(spareSuffix);
+function numberIn(path: string, bytes: Buffer): number | undefined {
+  // Made, and nothing written yet; or of no use any more.
+  if (path.endsWith(formerSuffix) || bytes.length < headerBytes || bytes.readUInt32LE(0) === 0) return undefined;
+  const version = bytes.readUInt16LE(4);
+  if (!magic.equals(bytes.subarray(0, magic.length)) || version > journalVersion) {
+    throw new JournalError('journal-version', `${path} is of version ${version}, not ${journalVersion}`);
+  }
+  return bytes.readUIntLE(8, 6);
 }
 
-export function pathOf(directory: string, number: number): string {
-  return join(directory, `${nameOf(number)}${suffix}`);
-}
-
-function nameOf(number: number): string {
-  return String(number).padStart(12, '0');
+function firstBytes(path: string, count: number): Buffer {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(count);
+    return bytes.subarray(0, readSync(file, bytes, 0, count, 0));
+  } finally {
+    closeSync(file);
+  }
 }

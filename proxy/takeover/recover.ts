@@ -193,7 +193,7 @@ class Advance {
     this.#record = record;
     this.#tracker = new SessionTracker(record?.track);
     this.#stream = stream;
-    this.#bytes = [stream.bytes];
+    this.#bytes = [...stream.bytes];
     this.#base = stream.base;
     this.#received = record?.positions.received ?? 0;
     this.#delivered = record?.positions.delivered ?? 0;
@@ -230,14 +230,11 @@ class Advance {
   }
 
   result(): Omit<RecoveredSession, 'id'> {
-    const { base: first, acked } = this.#stream;
-    const stored = this.#bytes.length === 1 ? this.#stream.bytes : Buffer.concat(this.#bytes);
     const stream = {
       ...this.#stream,
       base: this.#base,
-      acked: Math.max(acked, this.#base),
-      // A copy: what is stored must not hold the memory of what is not.
-      bytes: this.#base === first ? stored : Buffer.from(stored.subarray(this.#base - first)),
+      acked: Math.max(this.#stream.acked, this.#base),
+      bytes: after(this.#bytes, this.#base - this.#stream.base),
       ended: this.#ended,
       closed: this.#closedInOrder,
     };
@@ -302,4 +299,14 @@ class Advance {
     if (position === expected) return;
     throw new TakeoverError('takeover-damaged', `bytes from ${position} on where ${expected} was next`);
   }
+}
+
+/** What is left of these bytes without so many of the first. */
+function after(pieces: readonly Buffer[], count: number): Buffer[] {
+  let before = count;
+  return pieces.flatMap((piece) => {
+    const from = Math.min(before, piece.length);
+    before -= from;
+    return from === piece.length ? [] : [piece.subarray(from)];
+  });
 }

@@ -63,13 +63,32 @@ const packr = new Packr({ useRecords: false });
 // Copies: what is read here must not hold the memory of a whole segment.
 const unpackr = new Unpackr({ useRecords: false, copyBuffers: true });
 
-export function packSaved(saved: Saved): Buffer {
-  return packr.pack({ version: savedVersion, oldest: oldestReader, ...saved });
+/**
+ * What a checkpoint begins with since version 2: a byte that is never used by msgpack, and the length of the record. Behind the
+ * record stand the bytes that are stored for the shim, as they are: up to 256 KiB, which are copied once.
+ */
+const mark = 0xc1;
+const markBytes = 5;
+
+/** The stored bytes in it are views of where they are. */
+export function packSaved(saved: Saved): readonly Buffer[] {
+  const stored = saved.kind === 'session' ? saved.stream.bytes : [];
+  const bytes = stored.reduce((sum, { length }) => sum + length, 0);
+  const bare = saved.kind === 'session' ? { ...saved, stream: { ...saved.stream, bytes } } : saved;
+  const record = packr.pack({ version: savedVersion, oldest: oldestReader, ...bare });
+  const head = Buffer.allocUnsafe(markBytes);
+  head.writeUInt8(mark);
+  head.writeUInt32LE(record.length, 1);
+  return [head, record, ...stored];
 }
 
 /** @throws {TakeoverError} takeover-version, takeover-damaged @throws {BackendError} record-invalid */
 export function unpackSaved(bytes: Buffer): Saved {
-  const { version, oldest, ...saved } = unpack(bytes) as { version?: unknown; oldest?: unknown } & Saved;
+  const isMarked = bytes.length >= markBytes && bytes[0] === mark;
+  const end = isMarked ? markBytes + bytes.readUInt32LE(1) : bytes.length;
+  if (end > bytes.length) throw new TakeoverError('takeover-damaged', 'a checkpoint that is cut off');
+  const record = unpack(bytes.subarray(isMarked ? markBytes : 0, end));
+  const { version, oldest, ...saved } = record as { version?: unknown; oldest?: unknown } & Saved;
   if (typeof version !== 'number' || typeof oldest !== 'number') {
     throw new TakeoverError('takeover-damaged', 'a checkpoint without a version');
   }
@@ -77,8 +96,16 @@ export function unpackSaved(bytes: Buffer): Saved {
     const known = `${oldestRead} to ${savedVersion}`;
     throw new TakeoverError('takeover-version', `a checkpoint of version ${version}, readable are ${known}`);
   }
-  if (saved.kind === 'session' && saved.record !== undefined) readRecord(saved.record);
-  return saved;
+  if (saved.kind !== 'session') return saved;
+  if (saved.record !== undefined) readRecord(saved.record);
+  return { ...saved, stream: { ...saved.stream, bytes: storedIn(saved.stream.bytes, bytes.subarray(end)) } };
+}
+
+/** @param said their number; before version 2 the bytes themselves */
+function storedIn(said: unknown, behind: Buffer): readonly Buffer[] {
+  if (Buffer.isBuffer(said)) return [said];
+  if (said === behind.length) return [Buffer.from(behind)];
+  throw new TakeoverError('takeover-damaged', `${said} bytes stored, and ${behind.length} there`);
 }
 
 export function packNote(note: Note): Buffer {

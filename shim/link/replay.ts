@@ -90,12 +90,14 @@ export class Replay {
     return wanted;
   }
 
-  /** A copy of all that is stored. */
-  stored(): Buffer {
+  /** All that is stored, in order: views, valid until anything else is called. */
+  stored(): readonly Buffer[] {
     const kept = this.#blocks.slice(this.#head);
     const last = kept.pop();
     if (last !== undefined) kept.push(last.subarray(0, this.#lastBytes));
-    return Buffer.concat(kept).subarray(this.#base - this.#headPosition);
+    const [first] = kept;
+    if (first !== undefined) kept[0] = first.subarray(this.#base - this.#headPosition);
+    return kept;
   }
 
   /** Drops all bytes before `position`. The caller has checked that it lies between `base` and `cursor`. */

@@ -39,8 +39,8 @@ export interface StreamImage {
   readonly acked: Position;
   /** Position of the first byte of `bytes`. */
   readonly base: Position;
-  /** Stored for the peer. */
-  readonly bytes: Buffer;
+  /** Stored for the peer, in order. Of an image that was just taken they are views of where they are, valid until the next call. */
+  readonly bytes: readonly Buffer[];
   /** How this end ended its direction. */
   readonly ended: EndCode | undefined;
   /** An orderly end may have been handed out, whatever came after it. */
@@ -103,7 +103,7 @@ export class LinkStream {
   /** The stream as another process had it. What that one has handed out nobody knows: it may have been everything. */
   static takeUp(rest: StreamRest): LinkStream {
     const stream = new LinkStream(rest.id, false, rest.base, rest.consumed);
-    stream.out.append(rest.bytes);
+    for (const bytes of rest.bytes) stream.out.append(bytes);
     stream.acked = rest.acked;
     stream.outEnded = rest.ended;
     stream.closedFinSent = rest.closed;

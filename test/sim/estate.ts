@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Entry } from '../../proxy/journal/entry.js';
-import type { Journal, Remains } from '../../proxy/journal/journal.js';
+import type { Journal, Remains, TakeCheckpoint } from '../../proxy/journal/journal.js';
 import type { NativeHandle } from '../../proxy/kernel/handle.js';
 import type { Database } from './database.js';
 
@@ -40,12 +40,15 @@ export class Estate {
 
   /** The journal of one worker, with entries that are there when its step is done. */
   journal(fate: Fate): Pick<Journal, 'begin' | 'checkpoint' | 'append' | 'end' | 'inherit' | 'broken'> {
-    const takes = new Map<number, () => Buffer>();
+    const takes = new Map<number, TakeCheckpoint>();
     const checkpoint = (owner: number): void => {
       const body = takes.get(owner)?.();
       if (body === undefined) return;
       fate.step();
-      this.#remains.set(owner, { checkpoint: Buffer.from(body), since: [] });
+      this.#remains.set(owner, {
+        checkpoint: Buffer.isBuffer(body) ? Buffer.from(body) : Buffer.concat(body),
+        since: [],
+      });
     };
     return {
       broken: undefined,

@@ -1,7 +1,15 @@
 /** What a worker might have left behind. */
+import { pack, unpack } from 'msgpackr';
 import { recordVersion, type SessionRecord } from '../../../proxy/backend/record.js';
 import { type Entry, type EntryKind, entryKinds } from '../../../proxy/journal/entry.js';
-import { type Note, packNote, type SavedSession, type SavedWorkload } from '../../../proxy/takeover/saved.js';
+import {
+  type Note,
+  packNote,
+  packSaved,
+  type Saved,
+  type SavedSession,
+  type SavedWorkload,
+} from '../../../proxy/takeover/saved.js';
 import { SessionTracker } from '../../../proxy/track/session.js';
 import { noBinding, type StreamId } from '../../../shim/link/index.js';
 
@@ -43,9 +51,24 @@ export function recordOf(tracker = new SessionTracker(), more: Partial<SessionRe
 
 /** 40 bytes were stored for the shim, which has acknowledged 15 of them. */
 export function savedSession(more: Partial<SavedSession> = {}): SavedSession {
-  const bytes = Buffer.alloc(25, 's');
+  const bytes = [Buffer.alloc(25, 's')];
   const image = { id: stream, acked: 15, base: 15, bytes, ended: undefined, closed: false };
   return { kind: 'session', workload: 16, stream: image, record: recordOf(), closed: undefined, ...more };
+}
+
+/** A checkpoint as it stands in the journal. @param more that its record says, or says otherwise */
+export function checkpointOf(saved: Saved, more: object = {}): Buffer {
+  const [head, record, ...stored] = packSaved(saved);
+  if (head === undefined || record === undefined) throw new Error('no record');
+  const changed = pack({ ...(unpack(record) as object), ...more });
+  head.writeUInt32LE(changed.length, 1);
+  return Buffer.concat([head, changed, ...stored]);
+}
+
+/** The same as version 1 had it: all in the record. */
+export function firstForm(saved: SavedSession, more: object = {}): Buffer {
+  const stream = { ...saved.stream, bytes: Buffer.concat(saved.stream.bytes) };
+  return pack({ version: 1, oldest: 1, ...saved, stream, ...more });
 }
 
 export function chunk(kind: 'fromDriver' | 'fromDatabase', position: number, body: Buffer | string): Entry {
