@@ -28,11 +28,13 @@ const mayImport: readonly (readonly [folder: string, allowed: readonly string[]]
     ['proxy/', 'shim/link/index.js', 'shim/link/socket.js', 'shim/control/', 'shim/program/', 'shim/config.js'],
   ],
   ['migrate/doctor/', ['migrate/', 'shim/program/', 'proxy/tns/', 'proxy/ttc/']],
-  // What comes up by itself for a rehearsal is what demo and tests have.
+  // What comes up by itself for a rehearsal is what demo and tests have; a stranger speaks as shims do.
   [
     'migrate/rehearse/',
     [
       'migrate/',
+      'shim/link/index.js',
+      'shim/link/socket.js',
       'shim/program/',
       'shim/control/',
       'proxy/control/contract.js',

@@ -8,6 +8,7 @@ import type { Deed } from '../scenario/schema.js';
 import { descendants, readOrNothing, signal } from '../workload/process.js';
 import type { Ground } from './ground.js';
 import { machineMs } from './plan.js';
+import type { StrangerVerdict } from './stranger.js';
 
 /** A deed that was done, for timelines and counts. */
 export interface Done {
@@ -58,6 +59,8 @@ export class Deeds {
         return this.#detach(this.#name(deed.application), () => setTimeout(deed.forMs));
       case 'release':
         return this.#detach(this.#name(deed.application), () => this.#release(this.#name(deed.application)));
+      case 'stranger':
+        return this.#stranger(this.#name(deed.application), deed.verdict);
       case 'upgrade':
         return this.#upgrade();
       case 'kill':
@@ -104,6 +107,14 @@ export class Deeds {
 
   #release(workload: string): Promise<unknown> {
     return this.#ground.operator.proxy.releaseHold({ workload, why: 'a scenario', by: whoAsks() });
+  }
+
+  async #stranger(name: string, wanted: StrangerVerdict): Promise<Effect> {
+    const { operator, stranger } = this.#ground;
+    const own = (await operator.proxy.workloads()).find((workload) => workload.name === name);
+    if (own === undefined) throw new Error(`the proxy does not know ${name}`);
+    const verdict = await stranger.ask(wanted, own);
+    return { acted: verdict === wanted, detail: verdict };
   }
 
   async #upgrade(): Promise<Effect> {
@@ -179,7 +190,8 @@ function noEffect(error: unknown): Effect {
 }
 
 function kindOf(deed: Deed): string {
-  return 'what' in deed ? `${deed.kind} ${deed.what}` : deed.kind;
+  if ('what' in deed) return `${deed.kind} ${deed.what}`;
+  return 'verdict' in deed ? `${deed.kind} ${deed.verdict}` : deed.kind;
 }
 
 function effectOf({ outcome, blackoutMs, error }: MoveRecord): Effect {

@@ -4,10 +4,12 @@ import { freePort } from '../../fixtures/lab/ports.js';
 import { account, node, openWorld, type World } from '../../fixtures/lab/world.js';
 import { parseAddress } from '../../shim/program/address.js';
 import { errorText } from '../../shim/program/errors.js';
+import { loadSecurity } from '../../shim/program/security.js';
 import { type FaultTarget, relayTarget } from '../inject/targets.js';
 import { Operator } from '../operator.js';
 import { RehearseError } from './errors.js';
 import type { Launch } from './load.js';
+import { Stranger } from './stranger.js';
 
 /** Where transactions go, and as whom. */
 export interface Database {
@@ -23,6 +25,8 @@ export class Ground {
   readonly world: World;
   readonly operator: Operator;
   readonly database: Database;
+  /** Who dials the proxy, and is no shim of an application. */
+  readonly stranger: Stranger;
   /** Makes faults of transport, where there is one. */
   readonly relay: FaultTarget | undefined;
 
@@ -33,6 +37,9 @@ export class Ground {
     const [, cluster = '', , secretFile] = world.files;
     const certificates = { tlsCert: undefined, tlsKey: undefined, tlsCa: undefined };
     this.operator = new Operator({ cluster, secretFile, insecurePlaintext: false, ...certificates });
+    const proxy = parseAddress(world.proxyAddress);
+    if (proxy === undefined) throw new Error(`${world.proxyAddress} is no address`);
+    this.stranger = new Stranger(proxy, loadSecurity({ secretFile, insecurePlaintext: false, ...certificates }));
     // For applications, in their environment: everybody may read command lines.
     process.env[passwordVariable] = database.password;
   }

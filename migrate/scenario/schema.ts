@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { faultRule } from '../../proxy/inject/contract.js';
 import { workloadKinds } from '../rehearse/plan.js';
+import { strangerVerdicts } from '../rehearse/stranger.js';
 
 /** Longest step, and longest pause of an application. */
 const stepMsMax = 600_000;
@@ -39,6 +40,8 @@ export const deed = z.discriminatedUnion('kind', [
     application,
     forMs: ms,
   }),
+  /** Somebody who is no shim of this application dials the proxy as if he were one, presents what asks for this verdict, and gets it. */
+  z.strictObject({ kind: z.literal('stranger'), application, verdict: z.enum(strangerVerdicts) }),
   /** An operator ends the hold of an application that is detached, and then lets it come back. */
   z.strictObject({ kind: z.literal('release'), application }),
 ]);

@@ -1,0 +1,161 @@
+/**
+ * Somebody who dials the proxy and is no shim of an application that it serves: a copy that is restored too late, one that has
+ * nothing but a name. It speaks as shims do, over TCP and with the secret of the installation, and is to be refused.
+ */
+import { randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import net from 'node:net';
+import tls from 'node:tls';
+import {
+  decodeRejected,
+  decodeResumeOk,
+  defaultLimits,
+  type Epoch,
+  encodeConfirm,
+  encodeResume,
+  frameTypes,
+  Link,
+  type LinkError,
+  protocolVersion,
+  type Resume,
+  type ResumeOk,
+  tokenBytes,
+  type Verdict,
+} from '../../shim/link/index.js';
+import { LinkSocket } from '../../shim/link/socket.js';
+import type { Address } from '../../shim/program/address.js';
+import { clientTls, type Security } from '../../shim/program/security.js';
+import { linkServerName } from '../../shim/program/server-name.js';
+
+/** An application that is at work, as the proxy shows it. */
+export interface Impersonated {
+  readonly name: string;
+  readonly instance: string;
+  readonly epoch: number;
+}
+
+/** What there is a stranger for. `hold-expired` needs none: the application itself is refused then. */
+export const strangerVerdicts = [
+  'stale-epoch',
+  'not-authorised',
+  'unknown-workload',
+  'peer-rewound',
+  'try-later',
+] as const satisfies readonly Verdict[];
+export type StrangerVerdict = (typeof strangerVerdicts)[number];
+
+const answerMsMax = 20_000;
+
+export class Stranger {
+  readonly #proxy: Address;
+  readonly #security: Security;
+
+  constructor(proxy: Address, security: Security) {
+    this.#proxy = proxy;
+    this.#security = security;
+  }
+
+  /** Presents what asks for this verdict. @returns the verdict that it got; `bound` where it was let in */
+  async ask(wanted: StrangerVerdict, { name: workload, instance, epoch }: Impersonated): Promise<Verdict | 'bound'> {
+    const token = randomBytes(tokenBytes);
+    const other = randomBytes(16).toString('hex');
+    switch (wanted) {
+      case 'stale-epoch':
+        return this.#verdict(resume({ workload, instance, epoch: epoch - 1, token }));
+      case 'not-authorised':
+        return this.#verdict(resume({ workload, instance, epoch, token }));
+      case 'unknown-workload':
+        return this.#verdict(resume({ workload, instance: other, epoch, token }));
+      case 'try-later':
+        return this.#verdict(resume({ workload, instance: other, epoch: 0, token: Buffer.alloc(0) }));
+      case 'peer-rewound':
+        return this.#rewound({ workload: `${workload}-again`, instance: other });
+    }
+  }
+
+  async #verdict(presented: Resume): Promise<Verdict | 'bound'> {
+    const dialed = this.#dial(presented);
+    try {
+      const answer = await dialed.answer;
+      return 'verdict' in answer ? answer.verdict : 'bound';
+    } finally {
+      dialed.socket.destroy();
+    }
+  }
+
+  /** Binds, has a stream come and go, and comes back as it was before that, with the right token. */
+  async #rewound(name: { readonly workload: string; readonly instance: string }): Promise<Verdict | 'bound'> {
+    const first = this.#dial(resume({ ...name, epoch: 0, token: Buffer.alloc(0) }));
+    const bound = await first.answer;
+    if ('verdict' in bound) return bound.verdict;
+    const over = first.openAndClose(bound);
+    await over.finally(() => first.socket.destroy());
+    return this.#verdict({ ...resume({ ...name, epoch: bound.epoch, token: bound.token }), attempt: 2 });
+  }
+
+  #dial(presented: Resume): Dialed {
+    const target = { host: this.#proxy.host, port: this.#proxy.port };
+    const secured = clientTls(this.#security, 'link', { role: 'proxy' });
+    const servername = linkServerName(presented.workload);
+    const wire = secured === undefined ? net.connect(target) : tls.connect({ ...target, ...secured, servername });
+    const dialed = new Dialed(wire);
+    wire.once(secured === undefined ? 'connect' : 'secureConnect', () =>
+      dialed.socket.sendControl(encodeResume(presented)),
+    );
+    return dialed;
+  }
+}
+
+/** As a shim that has no streams, and never had one. */
+function resume(of: { workload: string; instance: string; epoch: number; token: Buffer }): Resume {
+  const { streams, ...account } = newLink(() => undefined).account();
+  return { version: protocolVersion, ...of, epoch: of.epoch as Epoch, attempt: 1, ...account, streams };
+}
+
+function newLink(forgotten: () => void, wake = (): void => undefined): Link {
+  const nothing = (): void => undefined;
+  const events = { deliver: nothing, peerEnded: nothing, room: nothing, opened: nothing, acksWaiting: nothing };
+  return new Link('shim', defaultLimits, { ...events, forgotten, wake });
+}
+
+type Answer = ResumeOk | { readonly verdict: Verdict };
+
+/** One connection to the proxy. */
+class Dialed {
+  readonly socket: LinkSocket;
+  readonly answer: Promise<Answer>;
+  readonly #heard = new EventEmitter<{ answer: [Answer]; forgotten: []; error: [LinkError] }>();
+
+  constructor(wire: net.Socket) {
+    // One that is cut when nobody waits is over anyway.
+    this.#heard.on('error', () => undefined);
+    this.socket = new LinkSocket(wire, defaultLimits, {
+      control: (type, payload) => {
+        if (type === frameTypes.rejected) this.#heard.emit('answer', decodeRejected(payload));
+        else if (type === frameTypes.resumeOk) this.#heard.emit('answer', decodeResumeOk(payload));
+      },
+      delivered: () => false,
+      cut: (error) => void this.#heard.emit('error', error),
+    });
+    this.answer = this.#next('answer').then(([answer]) => answer);
+  }
+
+  /** Opens a stream, ends it in order, and resolves when the proxy has forgotten it. */
+  async openAndClose(bound: ResumeOk): Promise<void> {
+    const over = this.#next('forgotten');
+    const link = newLink(
+      () => void this.#heard.emit('forgotten'),
+      () => this.socket.wake(),
+    );
+    link.resume(bound);
+    this.socket.sendControl(encodeConfirm(bound.epoch));
+    this.socket.serve(link);
+    this.socket.admit();
+    link.end(link.open(), 'closed');
+    await over;
+  }
+
+  #next<Name extends 'answer' | 'forgotten'>(name: Name) {
+    return once(this.#heard, name, { signal: AbortSignal.timeout(answerMsMax) });
+  }
+}
