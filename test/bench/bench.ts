@@ -16,7 +16,7 @@ import { describeMachine, type Report } from './report.js';
 import { type Measured, type Point, rowsOf } from './results.js';
 import { askSql, startFixture, timeLogins } from './sql.js';
 import { rounded } from './statistics.js';
-import { askWire, measureRounds, openWays, type Pace, startDatabase, type Ways } from './wire.js';
+import { askWire, measureRounds, openWays, type Pace, startDatabase, type Ways, warmPace, warmUp } from './wire.js';
 
 export interface Plan {
   readonly mode: 'quick' | 'full';
@@ -43,13 +43,13 @@ export function quickPlan(paths: readonly PathName[]): Plan {
     paths,
     wire: {
       points: [
-        ...points('wire', 'small', 1, 16, 64, 256, 1_000),
+        ...points('wire', 'small', 1, 16, 256, 1_000),
         ...points('wire', 'fetch', 16),
         ...points('wire', 'bulkd', 16),
         ...points('wire', 'bulku', 16),
         ...points('wire', 'blind', 256),
       ],
-      pace: { warmMs: 150, measureMs: 400, roundsMax: 3, budgetMs: 110_000 },
+      pace: { warmMs: 400, measureMs: 500, roundsMax: 2, budgetMs: 110_000 },
     },
     sql: {
       paths: paths.filter((path) => quickSqlPaths.has(path)),
@@ -164,6 +164,7 @@ async function measureWire(
     const database = await startDatabase(stand);
     const ways = await openWays(stand, paths, database.port);
     const ask = askWire(stand, database.pid, wire.pace);
+    await warmUp(ways.open, askWire(stand, database.pid, warmPace), 'wire', say);
     return { ...ways, measured: await measureRounds(ways.open, wire.points, isWorthwhile, wire.pace, ask, say) };
   } finally {
     await stand.close();
@@ -181,6 +182,7 @@ async function measureSql(
     const loginsMsPerThousand = rounded(((await timeLogins(stand, fixture.port, logins)) / logins) * 1_000);
     const ways = await openWays(stand, sql.paths, fixture.port);
     const ask = askSql(stand, fixture.pid, sql.pace);
+    await warmUp(ways.open, askSql(stand, fixture.pid, warmPace), 'sql', say);
     const measured = await measureRounds(ways.open, sql.points, isWorthwhile, sql.pace, ask, say);
     return { measured, loginsMsPerThousand };
   } finally {

@@ -61,6 +61,18 @@ export async function askProgram(stand: Stand, program: string, words: readonly 
   return JSON.parse(stdout);
 }
 
+/** Of the one window over each way before anything counts. */
+export const warmPace: Pace = { warmMs: 0, measureMs: 1_200, roundsMax: 1, budgetMs: 0 };
+
+/**
+ * Programs that have just been started are not what is measured: a runtime compiles what it does often, a proxy makes memory that
+ * it keeps. With one connection Holdfast was measured at a quarter of its pace without this.
+ */
+export async function warmUp(ways: readonly Path[], ask: Ask, level: Point['level'], say: (text: string) => void) {
+  say(`warming up ${ways.length} ways, ${level}`);
+  for (const way of ways) await ask(way, { level, load: 'small', connections: 16 });
+}
+
 /** Interleaved: each round has each point once over each way, every other round in the opposite order of ways. */
 export async function measureRounds(
   ways: readonly Path[],
