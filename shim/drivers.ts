@@ -24,6 +24,11 @@ export interface DriverSocket {
   on(event: 'end' | 'error', listener: () => void): unknown;
   once(event: 'close', listener: () => void): unknown;
   write(bytes: Buffer, taken: () => void): unknown;
+  /**
+   * Without waiting, and only when nothing waits. Not counted in `bytesWritten`.
+   * @returns how many bytes the network has taken
+   */
+  writeNow(bytes: Buffer): number;
   /** What is written from now on leaves together, at `uncork`. */
   cork(): unknown;
   uncork(): unknown;
@@ -44,6 +49,8 @@ class DriverConnection {
   readonly #clock: Clock;
   readonly #lingerMs: number;
   #isGathering = false;
+  /** Bytes that never were in the socket's own account. */
+  #writtenNow = 0;
 
   constructor(socket: DriverSocket, link: Link, clock: Clock, lingerMs: number) {
     this.stream = link.open();
@@ -65,7 +72,9 @@ class DriverConnection {
       this.#isGathering = true;
       this.socket.cork();
     }
-    this.socket.write(bytes, this.#flushed);
+    const taken = this.socket.writeNow(bytes);
+    this.#writtenNow += taken;
+    if (taken < bytes.length) this.socket.write(bytes.subarray(taken), this.#flushed);
     if (this.socket.writableLength === 0) this.#flushed();
   }
 
@@ -93,7 +102,8 @@ class DriverConnection {
 
   /** Everything the kernel has taken counts as delivered: a frozen image carries the kernel's buffers of loopback sockets. */
   readonly #flushed = (): void => {
-    this.#link.consumed(this.stream, this.socket.bytesWritten - this.socket.writableLength);
+    const { bytesWritten, writableLength } = this.socket;
+    this.#link.consumed(this.stream, this.#writtenNow + bytesWritten - writableLength);
   };
 }
 

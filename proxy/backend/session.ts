@@ -17,6 +17,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
+import { writeNow } from '../../shim/program/writing.js';
 import type { SessionPlace } from '../quota.js';
 import { SessionTracker } from '../track/session.js';
 import type { SessionTrack } from '../track/view.js';
@@ -400,7 +401,9 @@ export class BackendSession {
     const known = Math.min(this.#knownBytes, view.length);
     this.#knownBytes -= known;
     this.#tracker.fromDriver(known === 0 ? view : view.subarray(known), this.#now());
-    this.#socket?.write(view, this.#onWritten);
+    const taken = this.#socket === undefined ? 0 : writeNow(this.#socket, view);
+    if (taken === view.length) this.#report();
+    else this.#socket?.write(view.subarray(taken), this.#onWritten);
   }
 
   /** The login has just succeeded; its answer is the driver's when there may be one session more of this user. */

@@ -3,6 +3,7 @@
  * runtime's heap, cut down to what came. That was the most of what its garbage collector had to do (docs/performance.md).
  */
 import { type OnReadOpts, Socket } from 'node:net';
+import { writeNow } from './writing.js';
 
 /** Most bytes of one read. */
 export const readBytes = 64 * 1024;
@@ -34,18 +35,26 @@ export class Landing {
   };
 }
 
+/** A socket that an accepted one was made anew as. */
+export class AcceptedSocket extends Socket {
+  /** As `writeNow`. */
+  writeNow(bytes: Buffer): number {
+    return writeNow(this, bytes);
+  }
+}
+
 /**
  * The same connection as another socket, which reads as told: the sockets of a server, which is to have `pauseOnConnect`, cannot be
  * given such options. What was accepted is of no use from then on, and is kept by nobody; its server counts the other one.
  * Node.js does not document handle and server of a socket: the test shows that this version has them.
  * @param memory as of `readingInto`
  */
-export function readAnew(accepted: Socket, memory: Parameters<typeof readingInto>[0]): Socket {
+export function readAnew(accepted: Socket, memory: Parameters<typeof readingInto>[0]): AcceptedSocket {
   const inside: { _handle?: unknown; _server?: unknown } & Pick<Socket, 'allowHalfOpen'> = accepted;
   const { allowHalfOpen, _handle: handle, _server } = inside;
   const options = { handle, allowHalfOpen, readable: true, writable: true };
   inside._handle = null;
   inside._server = null;
-  const socket: Socket = new Socket({ ...options, ...readingInto(memory, () => socket) });
+  const socket: AcceptedSocket = new AcceptedSocket({ ...options, ...readingInto(memory, () => socket) });
   return Object.assign(socket, { _server });
 }

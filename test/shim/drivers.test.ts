@@ -16,6 +16,9 @@ class Noted implements DriverSocket {
   writableLength = 0;
   /** What is taken is not in `bytesWritten`, so nothing is reported as consumed that the link has not received. */
   takes = false;
+  writeNow(): number {
+    return 0;
+  }
   write(bytes: Buffer): void {
     this.writableLength = this.takes ? 0 : this.writableLength + bytes.length;
     this.calls.push(`write ${bytes.length}`);

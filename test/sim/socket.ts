@@ -61,6 +61,10 @@ export class SimSocket implements Wire, DriverSocket {
     this.#unsent.push({ bytes, taken });
     this.drain();
   }
+  writeNow(bytes: Buffer): number {
+    if (this.destroyed || this.#ending || this.#isCorked || this.writableLength > 0) return 0;
+    return this.#outside.take(Buffer.from(bytes));
+  }
   cork(): void {
     this.#isCorked = true;
   }
