@@ -8,6 +8,8 @@ import { tableOf } from './tables.js';
 /** Rows of a long transaction. */
 const rowsMin = 3;
 const rowsMax = 12;
+/** A long transaction looks at its rows by so many at once: the second and later ones come by FETCH. */
+const rowsAtOnce = 2;
 const amountMax = 50;
 /** Items of the queue that a taker chooses from. */
 const choiceItems = 12;
@@ -36,6 +38,7 @@ export function nextAction(kind: WorkloadKind, session: number, random: Random):
 export type Call = <Row = unknown>(
   sql: string,
   binds?: oracledb.BindParameters,
+  options?: oracledb.ExecuteOptions,
 ) => Promise<{ readonly rows: readonly Row[]; readonly outBinds: unknown }>;
 
 /** The transactions, up to their COMMIT. Rejects as the driver does. */
@@ -118,8 +121,16 @@ export class Actions {
       const note = noteOf(op + n, noteBytes);
       await this.#call(`INSERT INTO ${this.#table('batches')} VALUES (:op, :n, :note)`, { op, n, note });
     }
-    const found = await this.#call<[number]>(`SELECT n FROM ${this.#table('batches')} WHERE op = :op`, { op });
-    return { seen: found.rows.length };
+    const sql = `SELECT n FROM ${this.#table('batches')} WHERE op = :op`;
+    const found = await this.#call<[number]>(sql, { op }, { prefetchRows: rowsAtOnce, fetchArraySize: rowsAtOnce });
+    return { seen: (await this.#hasNote(op)) ? found.rows.length : 0 };
+  }
+
+  /** The text of the first row, through its locator: a LOB operation of its own. */
+  async #hasNote(op: number): Promise<boolean> {
+    const sql = `SELECT note FROM ${this.#table('batches')} WHERE op = :op AND n = 1`;
+    const { rows } = await this.#call<[oracledb.Lob]>(sql, { op });
+    return (await rows[0]?.[0].getData()) === noteOf(op + 1, noteBytes);
   }
 
   async #put(op: number): Promise<Result> {

@@ -111,10 +111,10 @@ class Session {
     await this.#timed(how, (connection) => (how === 'COMMIT' ? connection.commit() : connection.rollback()));
   }
 
-  readonly #call: Call = async (sql, binds = {}) => {
+  readonly #call: Call = async (sql, binds = {}, options = {}) => {
     if (this.#random.chance(pauseChance)) await this.#pause();
     const [call = ''] = sql.split(' ');
-    const { rows, outBinds } = await this.#timed(call, (connection) => connection.execute(sql, binds));
+    const { rows, outBinds } = await this.#timed(call, (connection) => connection.execute(sql, binds, options));
     return { rows: (rows ?? []) as [], outBinds };
   };
 

@@ -1,4 +1,4 @@
-import type oracledb from 'oracledb';
+import oracledb from 'oracledb';
 import { noteOf } from '../../fixtures/apps/rows.js';
 import type { Content } from '../judge/judge.js';
 import { firstValue } from '../judge/registers.js';
@@ -13,7 +13,7 @@ const definitions = {
   entries: `(ledger NUMBER(10), pos NUMBER(12), op NUMBER(12), note VARCHAR2(${noteBytes}))`,
   accounts: '(id NUMBER(10) PRIMARY KEY, balance NUMBER(12))',
   transfers: '(op NUMBER(12), from_id NUMBER(10), to_id NUMBER(10), amount NUMBER(12))',
-  batches: `(op NUMBER(12), n NUMBER(10), note VARCHAR2(${noteBytes}))`,
+  batches: '(op NUMBER(12), n NUMBER(10), note CLOB)',
   items: '(item NUMBER(12), taken NUMBER(1))',
   takes: '(op NUMBER(12), item NUMBER(12))',
   registers: '(id NUMBER(10) PRIMARY KEY, value NUMBER(12))',
@@ -60,7 +60,10 @@ export async function dropTables(connection: oracledb.Connection, tables: Tables
 export async function readContent(connection: oracledb.Connection, tables: Tables): Promise<Content> {
   const rowsOf = async (columns: string, name: TableName): Promise<readonly Row[]> => {
     const sql = `SELECT ${columns} FROM ${tableOf(tables, name)}`;
-    const { rows } = await connection.execute<Row>(sql, [], { fetchArraySize: fetchRows });
+    const { rows } = await connection.execute<Row>(sql, [], {
+      fetchArraySize: fetchRows,
+      fetchTypeHandler: textOfLobs,
+    });
     return rows ?? [];
   };
   const pairsOf = async (columns: string, name: TableName): Promise<ReadonlyMap<number, number>> =>
@@ -99,6 +102,10 @@ export async function readContent(connection: oracledb.Connection, tables: Table
       writes: (await rowsOf('op', 'writes')).map((row) => at(row, 0)),
     },
   };
+}
+
+function textOfLobs({ dbType }: oracledb.Metadata<unknown>): oracledb.FetchTypeResponse | undefined {
+  return dbType === oracledb.DB_TYPE_CLOB ? { type: oracledb.STRING } : undefined;
 }
 
 type Row = readonly (number | string)[];
