@@ -6,6 +6,7 @@ import { whoAsks } from '../operator.js';
 import type { MoveRecord } from '../record.js';
 import type { Deed } from '../scenario/schema.js';
 import { descendants, readOrNothing, signal } from '../workload/process.js';
+import { takeImage } from './copies.js';
 import type { Ground } from './ground.js';
 import { machineMs } from './plan.js';
 import type { StrangerVerdict } from './stranger.js';
@@ -61,6 +62,8 @@ export class Deeds {
         return this.#detach(this.#name(deed.application), () => this.#release(this.#name(deed.application)));
       case 'stranger':
         return this.#stranger(this.#name(deed.application), deed.verdict);
+      case 'copy':
+        return this.#copy(deed);
       case 'upgrade':
         return this.#upgrade();
       case 'kill':
@@ -103,6 +106,20 @@ export class Deeds {
       await operator.ask(node, 'attach', { name }).catch((error: unknown) => error);
     }
     return { acted: true, detail: 'detached', blackoutMs: machineMs() - beganMs };
+  }
+
+  /** It has an effect when it is refused: bound, it would have taken the sessions away. */
+  async #copy({ image: which, application, forMs }: Extract<Deed, { kind: 'copy' }>): Promise<Effect> {
+    const ground = this.#ground;
+    const name = this.#name(application);
+    // Before it are those who have it in their command lines: its parents.
+    const shim = this.#pids('shim', application).at(-1);
+    if (shim === undefined) throw new Error(`${name} has no shim`);
+    const image = await takeImage(ground.world, name, shim);
+    if (which === 'late') await setTimeout(forMs);
+    if (which === 'twin') await this.#detach(name, async () => undefined);
+    const verdict = await ground.stranger.present(image);
+    return { acted: verdict !== 'bound', detail: `the copy was told ${verdict}` };
   }
 
   #release(workload: string): Promise<unknown> {
@@ -191,6 +208,7 @@ function noEffect(error: unknown): Effect {
 
 function kindOf(deed: Deed): string {
   if ('what' in deed) return `${deed.kind} ${deed.what}`;
+  if ('image' in deed) return `${deed.kind} ${deed.image}`;
   return 'verdict' in deed ? `${deed.kind} ${deed.verdict}` : deed.kind;
 }
 

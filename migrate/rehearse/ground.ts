@@ -7,8 +7,10 @@ import { errorText } from '../../shim/program/errors.js';
 import { loadSecurity } from '../../shim/program/security.js';
 import { type FaultTarget, relayTarget } from '../inject/targets.js';
 import { Operator } from '../operator.js';
+import { imageEnvironment } from './copies.js';
 import { RehearseError } from './errors.js';
 import type { Launch } from './load.js';
+import type { ApplicationPlan } from './plan.js';
 import { Stranger } from './stranger.js';
 
 /** Where transactions go, and as whom. */
@@ -67,17 +69,21 @@ export class Ground {
     }
   }
 
-  /** Applications as workloads at node-a, each with its shim. */
-  readonly launchWorkload: Launch = async (name, plan) => {
+  /** Applications as workloads at node-a, each with its shim. @param keepsImages see `Copies` */
+  launchWorkload(keepsImages: boolean): Launch {
+    return (name, plan) => this.#launchWorkload(name, plan, keepsImages ? imageEnvironment : {});
+  }
+
+  async #launchWorkload(name: string, plan: ApplicationPlan, more: Readonly<Record<string, string>>): Promise<string> {
     const listen = `127.0.0.1:${await freePort('127.0.0.1')}`;
     const { file, args } = this.#command(listen, JSON.stringify(plan));
     const host = parseAddress(listen);
     if (host === undefined) throw new Error(`${listen} is no address`);
-    const env = { HOME: '/', PATH: process.env.PATH ?? '', [passwordVariable]: this.database.password };
+    const env = { HOME: '/', PATH: process.env.PATH ?? '', [passwordVariable]: this.database.password, ...more };
     const request = { name, command: [file, ...args], cwd: process.cwd(), env, listen: host };
     await this.operator.ask('node-a', 'run', request, { timeoutMs: 0 });
     return join(this.world.directory, 'state/workloads', name, 'app.log');
-  };
+  }
 
   /** Applications that connect to `address`, with nothing of Holdfast in between. */
   launchAt(address: string): Launch {

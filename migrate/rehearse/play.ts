@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type { FaultRule } from '../../proxy/inject/contract.js';
+import { parseAddress } from '../../shim/program/address.js';
 import { errorText } from '../../shim/program/errors.js';
 import { seedOf } from '../../shim/program/random.js';
 import { codesIn, judge, type Verdict } from '../judge/judge.js';
@@ -70,13 +71,14 @@ class Run {
   readonly #failures: string[] = [];
   readonly #fromMs = machineMs();
   #toMs = 0;
+  #refusedBefore: readonly string[] = [];
   #load: Load | undefined;
   #deeds: ReturnType<Field['deeds']> | undefined;
 
   constructor(options: PlayOptions, shape: LoadShape) {
     this.#options = options;
     this.#shape = shape;
-    this.#field = options.field ?? holdfastField(options.ground);
+    this.#field = options.field ?? holdfastField(options.ground, keepsImages(options.scenario));
     this.#injector = new Injector(this.#field.injects, this.#field.relay);
   }
 
@@ -89,6 +91,7 @@ class Run {
     const { ground, scenario, say, forMs = Number.POSITIVE_INFINITY } = this.#options;
     this.#load = await Load.start(this.#shape, ground.world.directory, this.#field.launch);
     this.#deeds = this.#field.deeds(this.#load.names);
+    this.#refusedBefore = this.#field.refusals(this.#load.names);
     const untilMs = performance.now() + forMs;
     for (const [index, step] of scenario.steps.entries()) {
       if (performance.now() > untilMs) return;
@@ -158,7 +161,12 @@ class Run {
   }
 
   async #take(step: Step, name: string): Promise<void> {
-    const seeded = step.faults.map((rule) => ({ ...rule, seed: seedOf(this.#options.scenario.seed, rule.seed) }));
+    const { ground, scenario } = this.#options;
+    const seeded = step.faults.map((rule) => ({
+      ...directed(rule, ground),
+      seed: seedOf(scenario.seed, rule.seed),
+    }));
+    const from = this.#lines().length;
     if (seeded.length > 0) await this.#injector.add(seeded);
     for (const deed of step.do) await this.#deeds?.perform(deed);
     const committed = this.load.committed();
@@ -166,11 +174,24 @@ class Run {
     if (step.until !== undefined) await this.#until(step.until, step.faults, { committed, refused });
     const acts = this.#actsOf(step.faults);
     if (acts < (step.expect?.acts ?? 0)) this.#failures.push(`${name}: ${acts} faults acted, not ${step.expect?.acts}`);
-    const verdicts = this.#lines().filter(({ event }) => event === 'refuse');
-    for (const wanted of step.expect?.refused ?? []) {
-      if (!verdicts.some(({ code }) => code === wanted)) this.#failures.push(`${name}: nobody was refused ${wanted}`);
-    }
+    this.#failures.push(...this.#unheard(step, from).map((what) => `${name}: ${what}`));
     await this.#injector.remove(step.remove);
+  }
+
+  /** Verdicts and events that a step should have had. @param from how many lines the audit log had before it */
+  #unheard({ expect }: Step, from: number): readonly string[] {
+    const verdicts = this.#field.refusals(this.load.names);
+    const times = (of: readonly string[], code: string): number => of.filter((each) => each === code).length;
+    const given = (code: string): boolean => times(verdicts, code) > times(this.#refusedBefore, code);
+    const happened = new Set(
+      this.#lines()
+        .slice(from)
+        .map(({ event }) => event),
+    );
+    return [
+      ...(expect?.refused ?? []).filter((code) => !given(code)).map((code) => `nobody was refused ${code}`),
+      ...(expect?.events ?? []).filter((event) => !happened.has(event)).map((event) => `there was no ${event}`),
+    ];
   }
 
   async #until(until: Until, faults: readonly FaultRule[], since: Readonly<Record<'committed' | 'refused', number>>) {
@@ -233,6 +254,18 @@ class Run {
     const ids = new Set(faults.map(({ id }) => id));
     return this.#acts().filter(({ fault = '' }) => ids.has(fault)).length;
   }
+}
+
+/** Whether copies of shims are wanted: then shims keep what these need. */
+function keepsImages({ steps }: Scenario): boolean {
+  return steps.some((step) => step.do.some(({ kind }) => kind === 'copy'));
+}
+
+/** A file cannot know where the database will be. */
+function directed(rule: FaultRule, ground: Ground): FaultRule {
+  if (rule.kind !== 'call' || rule.action.kind !== 'redirect' || rule.action.host !== 'database') return rule;
+  const { host, port } = parseAddress(ground.database.address) ?? rule.action;
+  return { ...rule, action: { ...rule.action, host, port } };
 }
 
 /** What counts as one kind of fault: what is done, and by meaning where. */

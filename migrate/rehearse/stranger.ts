@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import net from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import tls from 'node:tls';
 import {
   decodeRejected,
@@ -45,6 +46,8 @@ export const strangerVerdicts = [
 export type StrangerVerdict = (typeof strangerVerdicts)[number];
 
 const answerMsMax = 20_000;
+const presentedMax = 200;
+const presentedAgainMs = 50;
 
 export class Stranger {
   readonly #proxy: Address;
@@ -70,6 +73,18 @@ export class Stranger {
         return this.#verdict(resume({ workload, instance: other, epoch: 0, token: Buffer.alloc(0) }));
       case 'peer-rewound':
         return this.#rewound({ workload: `${workload}-again`, instance: other });
+    }
+  }
+
+  /**
+   * As a shim that was restored from an image: who is told to come later comes again, and as long as the shim itself has yet
+   * to confirm its bind, its copies are.
+   */
+  async present(image: Resume): Promise<Verdict | 'bound'> {
+    for (let attempt = image.attempt + 1; ; attempt += 1) {
+      const verdict = await this.#verdict({ ...image, attempt });
+      if (verdict !== 'try-later' || attempt > image.attempt + presentedMax) return verdict;
+      await setTimeout(presentedAgainMs);
     }
   }
 

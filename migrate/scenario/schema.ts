@@ -44,6 +44,16 @@ export const deed = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('stranger'), application, verdict: z.enum(strangerVerdicts) }),
   /** An operator ends the hold of an application that is detached, and then lets it come back. */
   z.strictObject({ kind: z.literal('release'), application }),
+  /**
+   * What the shim of an application would say to the proxy is presented by another one. `twin`: once the shim itself has been
+   * detached and has bound again. `late`: after `forMs`.
+   */
+  z.strictObject({
+    kind: z.literal('copy'),
+    image: z.enum(['twin', 'late']),
+    application,
+    forMs: ms.default(500),
+  }),
 ]);
 export type Deed = z.infer<typeof deed>;
 
@@ -69,7 +79,10 @@ const atLeast = z.union([z.literal('none'), z.literal('some'), z.literal('any')]
 
 const step = z.strictObject({
   name: z.string().min(1).max(80).optional(),
-  /** Faults that begin with this step, and go on until one removes them, or the scenario ends. */
+  /**
+   * Faults that begin with this step, and go on until one removes them, or the scenario ends. A redirect to the host `database`
+   * is to the address of the database that is brought along, whatever its port.
+   */
   faults: z.array(faultRule).default([]),
   do: z.array(deed).default([]),
   until: until.optional(),
@@ -81,6 +94,8 @@ const step = z.strictObject({
       acts: count.optional(),
       /** Verdicts with which the proxy has refused a shim, by now. */
       refused: z.array(z.string()).optional(),
+      /** Events that the audit log has of this step. */
+      events: z.array(z.string()).optional(),
     })
     .optional(),
 });

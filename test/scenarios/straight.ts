@@ -80,6 +80,7 @@ export async function openStraight(ground: Ground): Promise<Straight> {
     },
     relay: relayTarget(`http://${formatAddress(served.api)}`),
     deeds: () => new StraightDeeds(cutAll),
+    refusals: () => [],
     lines: () => [...lines, ...relayed.lines()],
     machineMs: (line) => relayed.machineMs(line),
     stop: async () => undefined,

@@ -31,7 +31,7 @@ t.test('real applications, judged by what they say and what the database has', a
   };
 
   await t.test('through shim and proxy, moved by relink: all are committed once, none is broken off', async (t) => {
-    const verdict = await play('T1', ground.launchWorkload, async ({ names: [name = ''] }) => {
+    const verdict = await play('T1', ground.launchWorkload(false), async ({ names: [name = ''] }) => {
       const request = { name, to: 'node-b', mover: 'relink' } as const;
       const { outcome } = await ground.operator.ask('node-a', 'move', request, { timeoutMs: 0 });
       t.equal(outcome, 'moved');

@@ -24,5 +24,10 @@ t.test('a scenario is played, and its report says what has acted and what came o
   const never = parseScenario(text.replace(/steps:[\s\S]*/, 'steps: [{ until: { refused: 3, withinMs: 300 } }]'), name);
   const nothing = await play({ ground, scenario: never, name, prefix: 'P2', say: () => undefined });
   t.match(nothing, { passed: false, faultsActed: 0 });
+  const unheard =
+    'steps: [{ name: quiet, until: { afterMs: 1 }, expect: { events: [expire], refused: [stale-epoch] } }]';
+  const quiet = parseScenario(text.replace(/steps:[\s\S]*/, unheard), name);
+  const { failures } = await play({ ground, scenario: quiet, name, prefix: 'P3', say: () => undefined });
+  t.match(failures.join(), /quiet: nobody was refused stale-epoch,quiet: there was no expire/);
   t.match(nothing.failures.join(), /step 1: not over after 300 ms: .*no fault has acted/);
 });

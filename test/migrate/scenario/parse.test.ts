@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap';
 import { parseScenario } from '../../../migrate/scenario/parse.js';
 import { scenarioJsonSchema } from '../../../migrate/scenario/schema.js';
+import { verdicts } from '../../../shim/link/resume.js';
+import { scenarios } from '../../scenarios/play-all.js';
 
 const good = `about: an answer that never comes
 seed: 7
@@ -45,3 +47,22 @@ t.test('the JSON schema names what a file may hold', async (t) => {
   const schema = JSON.stringify(scenarioJsonSchema());
   for (const word of ['withhold', 'two-moves', 'limit_data', 'leaseMs', 'straight']) t.match(schema, `"${word}"`);
 });
+
+t.test(
+  'every verdict of the link has a scenario in which it must be given, and so do a redirect, LOB operations and FETCH',
+  async (t) => {
+    const steps = scenarios().flatMap(({ scenario }) => scenario.steps);
+    const refused = new Set(steps.flatMap((step) => step.expect?.refused ?? []));
+    for (const verdict of verdicts) t.ok(refused.has(verdict), verdict);
+    const rules = steps.flatMap(({ faults }) => faults).filter((rule) => rule.kind === 'call');
+    t.ok(
+      rules.some(({ action }) => action.kind === 'redirect'),
+      'redirect',
+    );
+    for (const call of ['lob', 'fetch'])
+      t.ok(
+        rules.some(({ when }) => when.call === call),
+        call,
+      );
+  },
+);
