@@ -1,22 +1,28 @@
 import { randomInt } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, option, optional } from '../../shim/program/config.js';
-import { defineCommand } from '../../shim/program/run.js';
+import { defineCommand, type Run } from '../../shim/program/run.js';
+import { securityOptions } from '../../shim/program/security.js';
 import { choice, count, flag, parsed, path, readTextFile, text } from '../../shim/program/values.js';
 import { programVersion } from '../../shim/program/version.js';
 import { parseConnectString } from '../doctor/connect-string.js';
+import { Running, type RunningReport } from '../inject/running.js';
+import { proxyTarget, relayTarget } from '../inject/targets.js';
+import { Operator } from '../operator.js';
 import { printJson } from '../output.js';
 import type { Database, Ground } from '../rehearse/ground.js';
 import type { Report } from '../report/model.js';
 import { junitText, summaryText, tapText } from '../report/text.js';
 import { writeReport } from '../report/write.js';
-import { parseScenario } from '../scenario/parse.js';
+import { parseRunning, parseScenario } from '../scenario/parse.js';
 import { applyReplay, readActs } from '../scenario/replay.js';
 import { scenarioJsonSchema } from '../scenario/schema.js';
 
 const minuteMs = 60_000;
 const minutesMax = 1_440;
+/** As shells have it for a command that Ctrl-C has ended. */
+const exitInterrupted = 130;
 /** Transactions of a session stay open for so long that faults meet them in the middle. */
 const pauseMsMax = 40;
 
@@ -104,28 +110,42 @@ export const rehearse = defineCommand({
   },
 });
 
+const runOptions = {
+  replay: optional(path(), 'report.json or log of an earlier run: faults act at the same calls of the same sessions'),
+  schema: option(flag(), 'false', 'print the JSON schema of scenario files, for editors'),
+  running: option(flag(), 'false', 'play it on the applications that run at the proxy of --cluster'),
+  log: optional(path('FILE.jsonl'), 'with --running: each act as a JSON line, for --replay'),
+  cluster: optional(path(), 'with --running: YAML file that names the proxy'),
+  relay: optional(text('URL'), 'with --running: HTTP address of a relay, for faults of transport'),
+  ...securityOptions,
+  ...playOptions,
+} as const;
+
 export const injectRun = defineCommand({
   name: 'run',
-  summary: 'Plays a scenario file on an installation of its own, and says whether what must hold has held.',
+  summary: 'Plays a scenario file, and says whether what must hold has held.',
   positional: '[file]',
-  options: {
-    replay: optional(path(), 'report.json of an earlier run: faults act at the same calls of the same sessions again'),
-    schema: option(flag(), 'false', 'print the JSON schema of scenario files, for editors'),
-    ...playOptions,
-  },
+  options: runOptions,
   examples: [
     ['holdfast inject run commit-without-answer.yaml', 'Play it; see docs/failure-injection.md for the file'],
     ['holdfast inject run slow.yaml --report out', 'With a page to look at: out/report.html'],
     ['holdfast inject run slow.yaml --replay out/report.json', 'The same faults at the same places again'],
+    [
+      'holdfast inject run lost.yaml --running --cluster cluster.yaml --log acts.jsonl',
+      'On your own application, whose proxy runs with --allow-faults; Ctrl-C removes the faults',
+    ],
     ['holdfast inject run --schema > scenario.schema.json', 'So that an editor completes and checks'],
   ],
-  async main({ settings, args, onStop }) {
+  async main(run) {
+    const { settings, args, onStop } = run;
     if (settings.schema) {
       printJson(scenarioJsonSchema());
       return 0;
     }
     const [file] = args;
     if (file === undefined) throw new ConfigError('bad-option', 'which scenario? holdfast inject run FILE');
+    if (settings.running) return runRunning(run, file);
+    if (settings.log !== undefined) throw new ConfigError('bad-option', '--log: only with --running');
     const read = parseScenario(readTextFile(file), file);
     const scenario = settings.replay === undefined ? read : applyReplay(read, readActs(settings.replay));
     const { play } = await import('../rehearse/play.js');
@@ -133,11 +153,48 @@ export const injectRun = defineCommand({
     const ground = await openGround(settings, scenario.proxy);
     onStop('installation', () => ground.close());
     const startedAt = new Date().toISOString();
-    const run = await play({ ground, scenario, name: file, prefix: `HFR_${randomInt(1e6)}`, say });
-    tell(settings, reportOf(file, startedAt, [run]), run);
-    return run.passed ? 0 : 1;
+    const played = await play({ ground, scenario, name: file, prefix: `HFR_${randomInt(1e6)}`, say });
+    tell(settings, reportOf(file, startedAt, [played]), played);
+    return played.passed ? 0 : 1;
   },
 });
+
+/** @throws {ConfigError} bad-option @throws {ScenarioError} {InjectError} */
+async function runRunning({ settings, onStop, onInterrupt }: Run<typeof runOptions>, file: string): Promise<number> {
+  const { cluster, relay, log, json } = settings;
+  if (cluster === undefined) throw new ConfigError('bad-option', '--cluster: which proxy do the applications run at?');
+  for (const name of ['connect', 'report'] as const)
+    if (settings[name] !== undefined) throw new ConfigError('bad-option', `--${name}: not with --running`);
+  const read = parseRunning(readTextFile(file), file);
+  const scenario = settings.replay === undefined ? read : applyReplay(read, readActs(settings.replay));
+  const isTransport = scenario.steps.some(({ faults }) => faults.some(({ kind }) => kind === 'transport'));
+  if (isTransport && relay === undefined)
+    throw new ConfigError('bad-option', '--relay: the scenario has faults of transport, which a relay makes');
+  const { proxy } = new Operator({ ...settings, cluster });
+  if (log !== undefined) writeFileSync(log, '');
+  const running = new Running({
+    proxy: proxyTarget(proxy),
+    relay: relay === undefined ? undefined : relayTarget(relay),
+    sessions: () => proxy.sessions(),
+    scenario,
+    onAct: (act) => log === undefined || appendFileSync(log, `${JSON.stringify(act)}\n`),
+    say: progressTo(process.stderr, json),
+  });
+  onStop('faults', () => running.close());
+  onInterrupt(() => running.interrupt());
+  const report = await running.play();
+  if (json) printJson(report);
+  else process.stdout.write(runningText(report));
+  if (report.interrupted) return exitInterrupted;
+  return report.passed ? 0 : 1;
+}
+
+function runningText({ passed, seed, failures, faults, sessions: { before, gone, after } }: RunningReport): string {
+  const acts = faults.map(({ id, acts }) => `${id}: acted ${acts} times\n`).join('');
+  const said = failures.map((failure) => `FAILED: ${failure}\n`).join('');
+  const kept = `sessions: ${before} as it began, ${gone} of them gone, ${after} now\n`;
+  return `${acts}${kept}${said}${passed ? 'passed' : 'FAILED'}; seed ${seed}; the faults are removed\n`;
+}
 
 interface PlaySettings {
   readonly connect: string | undefined;

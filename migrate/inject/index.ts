@@ -22,7 +22,7 @@ import { loadSecurity } from '../../shim/program/security.js';
 import { whoAsks } from '../operator.js';
 import { ProxyView } from '../proxy.js';
 import { InjectError } from './errors.js';
-import { type FaultTarget, proxyTarget, relayTarget } from './targets.js';
+import { type FaultTarget, lastActOf, proxyTarget, relayTarget } from './targets.js';
 
 export type { FaultAct, FaultRow, FaultRule, FaultRuleInput } from '../../proxy/inject/contract.js';
 export { InjectError } from './errors.js';
@@ -164,15 +164,6 @@ async function actsOf(target: FaultTarget, id: string, from: number): Promise<re
     const last = acts.at(-1);
     if (last === undefined) return found;
     found.push(...acts.filter(({ rule }) => rule === id));
-    after = last.seq;
-  }
-}
-
-async function lastActOf(target: FaultTarget): Promise<number> {
-  for (let after = 0; ; ) {
-    const { acts } = await target.watch(after, 0);
-    const last = acts.at(-1);
-    if (last === undefined) return after;
     after = last.seq;
   }
 }

@@ -48,6 +48,16 @@ export function relayTarget(url: string): FaultTarget {
   };
 }
 
+/** Number of the last act so far; 0: there was none. */
+export async function lastActOf(target: FaultTarget): Promise<number> {
+  for (let after = 0; ; ) {
+    const { acts } = await target.watch(after, 0);
+    const last = acts.at(-1);
+    if (last === undefined) return after;
+    after = last.seq;
+  }
+}
+
 async function ask<Reply>(url: string, path: string, body?: object): Promise<Reply> {
   const answer = await fetch(`${url}/holdfast/${path}`, {
     method: body === undefined ? 'GET' : 'POST',

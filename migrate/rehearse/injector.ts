@@ -6,7 +6,7 @@ import { whoAsks } from '../operator.js';
 export type FaultMaker = Pick<FaultTarget, 'add' | 'remove'>;
 
 /** Leases are renewed several times before they are over. */
-const renewMsMax = 5_000;
+export const renewMsMax = 5_000;
 
 /** Keeps rules alive until they are removed. When this process dies they end by themselves. */
 export class Injector {

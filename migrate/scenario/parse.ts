@@ -1,6 +1,7 @@
 import { isNode, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { ScenarioError } from './errors.js';
+import { type RunningScenario, runningScenario } from './running.js';
 import { type Scenario, scenario } from './schema.js';
 
 /**
@@ -9,6 +10,15 @@ import { type Scenario, scenario } from './schema.js';
  * @throws {ScenarioError} scenario-invalid, with line and column of the first fault and of those after it
  */
 export function parseScenario(text: string, name: string): Scenario {
+  return parseBy(scenario, text, name);
+}
+
+/** The same for one that is played on what runs already. @throws {ScenarioError} scenario-invalid */
+export function parseRunning(text: string, name: string): RunningScenario {
+  return parseBy(runningScenario, text, name);
+}
+
+function parseBy<Output>(schema: z.ZodType<Output>, text: string, name: string): Output {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const at = (offset: number, message: string): string => {
@@ -17,7 +27,7 @@ export function parseScenario(text: string, name: string): Scenario {
   };
   const broken = document.errors.map(({ pos, message }) => at(pos[0], message));
   if (broken.length > 0) throw new ScenarioError('scenario-invalid', broken.join('; '));
-  const result = scenario.safeParse(document.toJS());
+  const result = schema.safeParse(document.toJS());
   if (result.success) return result.data;
   const wrong = result.error.issues.map((issue) => {
     const place = placeOf(issue);

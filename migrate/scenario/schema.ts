@@ -9,10 +9,10 @@ import { strangerVerdicts } from '../rehearse/stranger.js';
 
 /** Longest step, and longest pause of an application. */
 const stepMsMax = 600_000;
-const stepsMax = 1_000;
+export const stepsMax = 1_000;
 
-const ms = z.int().min(1).max(stepMsMax);
-const count = z.int().min(1).max(1_000_000);
+export const ms = z.int().min(1).max(stepMsMax);
+export const count = z.int().min(1).max(1_000_000);
 
 /** Which application, by its number. */
 const application = z.int().min(1).max(64).default(1);
