@@ -1,6 +1,6 @@
 /**
- * Somebody who dials the proxy and is no shim of an application that it serves: a copy that is restored too late, one that has
- * nothing but a name. It speaks as shims do, over TCP and with the secret of the installation, and is to be refused.
+ * Somebody who dials the proxy and is not the shim that it serves: a copy of it (copies.ts), or one that has nothing but a name. It
+ * speaks as shims do, over TCP and with the secret of the installation, and is to be refused.
  */
 import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
@@ -12,10 +12,8 @@ import {
   decodeResumeOk,
   defaultLimits,
   type Epoch,
-  encodeConfirm,
   encodeResume,
   frameTypes,
-  Link,
   type LinkError,
   protocolVersion,
   type Resume,
@@ -35,12 +33,10 @@ export interface Impersonated {
   readonly epoch: number;
 }
 
-/** What there is a stranger for. `hold-expired` needs none: the application itself is refused then. */
+/** What somebody gets who has the name of a workload and not what its shim remembers. */
 export const strangerVerdicts = [
-  'stale-epoch',
   'not-authorised',
   'unknown-workload',
-  'peer-rewound',
   'try-later',
 ] as const satisfies readonly Verdict[];
 export type StrangerVerdict = (typeof strangerVerdicts)[number];
@@ -63,16 +59,12 @@ export class Stranger {
     const token = randomBytes(tokenBytes);
     const other = randomBytes(16).toString('hex');
     switch (wanted) {
-      case 'stale-epoch':
-        return this.#verdict(resume({ workload, instance, epoch: epoch - 1, token }));
       case 'not-authorised':
         return this.#verdict(resume({ workload, instance, epoch, token }));
       case 'unknown-workload':
         return this.#verdict(resume({ workload, instance: other, epoch, token }));
       case 'try-later':
         return this.#verdict(resume({ workload, instance: other, epoch: 0, token: Buffer.alloc(0) }));
-      case 'peer-rewound':
-        return this.#rewound({ workload: `${workload}-again`, instance: other });
     }
   }
 
@@ -98,16 +90,6 @@ export class Stranger {
     }
   }
 
-  /** Binds, has a stream come and go, and comes back as it was before that, with the right token. */
-  async #rewound(name: { readonly workload: string; readonly instance: string }): Promise<Verdict | 'bound'> {
-    const first = this.#dial(resume({ ...name, epoch: 0, token: Buffer.alloc(0) }));
-    const bound = await first.answer;
-    if ('verdict' in bound) return bound.verdict;
-    const over = first.openAndClose(bound);
-    await over.finally(() => first.socket.destroy());
-    return this.#verdict({ ...resume({ ...name, epoch: bound.epoch, token: bound.token }), attempt: 2 });
-  }
-
   #dial(presented: Resume): Dialed {
     const target = { host: this.#proxy.host, port: this.#proxy.port };
     const secured = clientTls(this.#security, 'link', { role: 'proxy' });
@@ -123,14 +105,9 @@ export class Stranger {
 
 /** As a shim that has no streams, and never had one. */
 function resume(of: { workload: string; instance: string; epoch: number; token: Buffer }): Resume {
-  const { streams, ...account } = newLink(() => undefined).account();
-  return { version: protocolVersion, ...of, epoch: of.epoch as Epoch, attempt: 1, ...account, streams };
-}
-
-function newLink(forgotten: () => void, wake = (): void => undefined): Link {
-  const nothing = (): void => undefined;
-  const events = { deliver: nothing, peerEnded: nothing, room: nothing, opened: nothing, acksWaiting: nothing };
-  return new Link('shim', defaultLimits, { ...events, forgotten, wake });
+  const { windowBytes } = defaultLimits;
+  const account = { lastStream: 0, sentTotal: 0, receivedTotal: 0, windowBytes, streams: [] };
+  return { version: protocolVersion, ...of, epoch: of.epoch as Epoch, attempt: 1, ...account };
 }
 
 type Answer = ResumeOk | { readonly verdict: Verdict };
@@ -139,7 +116,7 @@ type Answer = ResumeOk | { readonly verdict: Verdict };
 class Dialed {
   readonly socket: LinkSocket;
   readonly answer: Promise<Answer>;
-  readonly #heard = new EventEmitter<{ answer: [Answer]; forgotten: []; error: [LinkError] }>();
+  readonly #heard = new EventEmitter<{ answer: [Answer]; error: [LinkError] }>();
 
   constructor(wire: net.Socket) {
     // One that is cut when nobody waits is over anyway.
@@ -152,25 +129,6 @@ class Dialed {
       delivered: () => false,
       cut: (error) => void this.#heard.emit('error', error),
     });
-    this.answer = this.#next('answer').then(([answer]) => answer);
-  }
-
-  /** Opens a stream, ends it in order, and resolves when the proxy has forgotten it. */
-  async openAndClose(bound: ResumeOk): Promise<void> {
-    const over = this.#next('forgotten');
-    const link = newLink(
-      () => void this.#heard.emit('forgotten'),
-      () => this.socket.wake(),
-    );
-    link.resume(bound);
-    this.socket.sendControl(encodeConfirm(bound.epoch));
-    this.socket.serve(link);
-    this.socket.admit();
-    link.end(link.open(), 'closed');
-    await over;
-  }
-
-  #next<Name extends 'answer' | 'forgotten'>(name: Name) {
-    return once(this.#heard, name, { signal: AbortSignal.timeout(answerMsMax) });
+    this.answer = once(this.#heard, 'answer', { signal: AbortSignal.timeout(answerMsMax) }).then(([answer]) => answer);
   }
 }
