@@ -3,7 +3,7 @@ import type { Program } from '../../fixtures/lab/program.js';
 import type { NodeName } from '../../fixtures/lab/world.js';
 import { errorCode, errorText } from '../../shim/program/errors.js';
 import { whoAsks } from '../operator.js';
-import type { MoveRecord } from '../record.js';
+import type { MoveEvent, MoveRecord } from '../record.js';
 import type { Deed } from '../scenario/schema.js';
 import { descendants, readOrNothing, signal } from '../workload/process.js';
 import { takeImage } from './copies.js';
@@ -27,6 +27,8 @@ export interface Done {
 }
 
 const workerMsMax = 60_000;
+/** Until a move that was hit is finished or taken back. */
+const settleMsMax = 60_000;
 const pollMs = 20;
 
 /** Does what a scenario says to processes and moves. */
@@ -54,6 +56,8 @@ export class Deeds {
     switch (deed.kind) {
       case 'move':
         return effectOf(await this.#move(this.#name(deed.application)));
+      case 'move-hit':
+        return this.#moveHit(deed);
       case 'two-moves':
         return this.#twoMoves(this.#name(deed.application));
       case 'detach':
@@ -67,7 +71,7 @@ export class Deeds {
       case 'upgrade':
         return this.#upgrade();
       case 'kill':
-        return deed.what === 'agent' ? this.#killAgent() : this.#kill(deed);
+        return deed.what === 'agent' ? this.#killAgent('node-a') : this.#kill(deed);
       case 'freeze':
         return this.#freeze(deed);
     }
@@ -79,11 +83,50 @@ export class Deeds {
     return name;
   }
 
-  async #move(name: string): Promise<MoveRecord> {
+  async #move(
+    name: string,
+    onEvent: (event: MoveEvent, from: NodeName) => void = () => undefined,
+  ): Promise<MoveRecord> {
     const { operator } = this.#ground;
-    const { node } = await operator.find(name);
-    const to = node === 'node-a' ? 'node-b' : 'node-a';
-    return operator.ask(node, 'move', { name, to, mover: 'relink', by: whoAsks() }, { timeoutMs: 0 });
+    const node = nodeOf(await operator.find(name));
+    const request = { name, to: otherThan(node), mover: 'relink', by: whoAsks() } as const;
+    return operator.ask(node, 'move', request, { timeoutMs: 0, onEvent: (event) => onEvent(event, node) });
+  }
+
+  /** It has an effect when it came to that phase, and one copy goes on, wherever. */
+  async #moveHit({ application, phase, hit, forMs }: Extract<Deed, { kind: 'move-hit' }>): Promise<Effect> {
+    const name = this.#name(application);
+    const [verb = '', what = ''] = hit.split(' ');
+    let struck: Promise<Effect> | undefined;
+    const ended = this.#move(name, (event, from) => {
+      if (event.kind !== 'phase' || event.phase !== phase || struck !== undefined) return;
+      const agent = what === 'target-agent' ? otherThan(from) : from;
+      if (what.endsWith('agent')) struck = verb === 'kill' ? this.#killAgent(agent) : this.#freezeAgent(agent, forMs);
+      else if (verb === 'kill') struck = this.#kill({ kind: 'kill', what: 'proxy-worker', application });
+      else struck = this.#freeze({ kind: 'freeze', what: 'shim', application, forMs });
+      // Looked at below, when the move is over.
+      struck.catch(() => undefined);
+    });
+    const outcome = await ended.then(({ outcome }) => outcome, noEffect);
+    const told = typeof outcome === 'string' ? outcome : outcome.detail;
+    if (struck === undefined) return { acted: false, detail: `${told}, and it never came to ${phase}` };
+    const { acted, detail } = await struck;
+    const nodes = await this.#settled(name);
+    return { acted: acted && nodes.length === 1, detail: `${detail}; ${told}; it runs at ${nodes.join(' and ')}` };
+  }
+
+  /** @returns the nodes that have it, once there is one and its shim is bound, or when that takes too long */
+  async #settled(name: string): Promise<readonly string[]> {
+    const { operator } = this.#ground;
+    for (const deadlineMs = performance.now() + settleMsMax; ; await setTimeout(pollMs)) {
+      const rows = (await operator.askAll('workloads', {})).flatMap(({ reply = [] }) => reply);
+      const here = rows.filter((row) => row.name === name && row.state !== 'ended');
+      const isOver =
+        here.length === 1 && here.every(({ state, moving }) => state === 'running' && moving === undefined);
+      const known = await operator.proxy.workloads().catch(() => []);
+      const isBound = known.some((workload) => workload.name === name && workload.state === 'bound');
+      if ((isOver && isBound) || performance.now() > deadlineMs) return isBound ? here.map(({ node }) => node) : [];
+    }
   }
 
   /** One of them is made. The other is refused, or is told that the workload is elsewhere by now. */
@@ -161,13 +204,23 @@ export class Deeds {
     return { acted: pids.length > 0, detail: `SIGKILL to ${pids.join(', ')}` };
   }
 
-  async #killAgent(): Promise<Effect> {
-    const node: NodeName = 'node-a';
+  async #killAgent(node: NodeName): Promise<Effect> {
     const agent: Program = this.#ground.world.agent(node);
     agent.child.kill('SIGKILL');
     await agent.ended;
     await this.#ground.world.restartAgent(node);
     return { acted: true, detail: `the agent of ${node} was killed, and started again` };
+  }
+
+  async #freezeAgent(node: NodeName, forMs: number): Promise<Effect> {
+    const pid = this.#ground.world.agent(node).child.pid ?? 0;
+    signal([pid], 'SIGSTOP');
+    try {
+      await setTimeout(forMs);
+    } finally {
+      signal([pid], 'SIGCONT');
+    }
+    return { acted: pid > 0, detail: `the agent of ${node} stood still for ${forMs} ms` };
   }
 
   async #freeze(deed: Extract<Deed, { kind: 'freeze' }>): Promise<Effect> {
@@ -206,7 +259,16 @@ function noEffect(error: unknown): Effect {
   return { acted: false, detail: `${errorCode(error) ?? 'failed'}: ${errorText(error)}` };
 }
 
+function nodeOf({ node }: { readonly node: string }): NodeName {
+  return node === 'node-a' ? 'node-a' : 'node-b';
+}
+
+function otherThan(node: NodeName): NodeName {
+  return node === 'node-a' ? 'node-b' : 'node-a';
+}
+
 function kindOf(deed: Deed): string {
+  if ('hit' in deed) return `${deed.hit} in ${deed.phase}`;
   if ('what' in deed) return `${deed.kind} ${deed.what}`;
   if ('image' in deed) return `${deed.kind} ${deed.image}`;
   return 'verdict' in deed ? `${deed.kind} ${deed.verdict}` : deed.kind;

@@ -17,10 +17,31 @@ export const count = z.int().min(1).max(1_000_000);
 /** Which application, by its number. */
 const application = z.int().min(1).max(64).default(1);
 
+/** What can be hit in the midst of a move: the agents of both nodes, the worker of the proxy, the shim. */
+export const hits = [
+  'kill agent',
+  'kill target-agent',
+  'kill proxy-worker',
+  'freeze agent',
+  'freeze target-agent',
+  'freeze shim',
+] as const;
+
 /** What is done to processes and moves, besides faults. */
 export const deed = z.discriminatedUnion('kind', [
   /** To the other node, by relink: the process stays, its link is bound from another address. */
   z.strictObject({ kind: z.literal('move'), application }),
+  /**
+   * The same, and as the agent tells that a phase of it begins, a process is hit. Who is killed comes up again, who is frozen goes on
+   * after `forMs`. Whatever becomes of the move: in the end one node has the application, and it is bound.
+   */
+  z.strictObject({
+    kind: z.literal('move-hit'),
+    application,
+    phase: z.enum(['preflight', 'detach', 'bind', 'verify', 'retire']),
+    hit: z.enum(hits),
+    forMs: ms.default(500),
+  }),
   /** Two moves of one application at once: one is made, the other refused. */
   z.strictObject({ kind: z.literal('two-moves'), application }),
   /** The shim is taken off its link, and put back after the time. */
