@@ -100,7 +100,8 @@ const when = z.strictObject({
 /** What a rule of kind `call` does. */
 export const action = z.discriminatedUnion('kind', [
   /**
-   * `driver`: its connection ends with a reset, or in order. `link`: the workload's link is cut; the shim comes back. `database`: the connection
+   * `driver`: its connection ends, with `reset` for both directions at once, with `close` in order; on the wire both are a FIN, for a shim
+   * passes on no TCP reset (that is `reset_peer` of a relay). `link`: the workload's link is cut; the shim comes back. `database`: the connection
    * of this session is lost, as by a reset; the driver's ends because of that.
    */
   z.strictObject({

@@ -272,6 +272,23 @@ t.test('the log-in can be cut, in each of its round trips', async (t) => {
   }
 });
 
+t.test('a call that ends the transaction by itself makes the next one the first', async (t) => {
+  const { open, add, acts, database } = await stage(t);
+  const { connection } = await open();
+  database.answers.set('create table x', async ({ session }) => {
+    session.inTransaction = false;
+    return { rowCount: 0 };
+  });
+  const action = { kind: 'delay', ms: 0 } as const;
+  add({ when: { call: 'any', at: 'before-response', firstOfTransaction: true }, action });
+  await connection.execute('insert x');
+  await connection.execute('create table x');
+  t.strictSame(await acts(), [], 'the transaction had begun before');
+  await connection.execute('insert x');
+  await connection.execute('insert x');
+  t.match(await acts(), [{ call: 'execute', match: 1 }]);
+});
+
 t.test('the n-th call, the first of a transaction and a break are told apart', async (t) => {
   const { open, add, acts, database, faults } = await stage(t);
   const { connection } = await open();
