@@ -37,6 +37,10 @@ export const anomalies = {
   'out-of-order-append': { class: 'wrong', means: 'an entry stands before one that was committed before it began' },
   'misreported-append': { class: 'wrong', means: 'the program was told another position than the entry has' },
   'misreported-take': { class: 'wrong', means: 'the program was told another item than the one it has taken' },
+  'misreported-outcome': {
+    class: 'wrong',
+    means: 'asked by its logical id, the database said of the transaction what is not so',
+  },
   'wrong-content': { class: 'wrong', means: 'what is there is not what was written' },
   'sum-changed': { class: 'wrong', means: 'a query saw money made or gone: part of a transfer' },
   'balance-off': { class: 'wrong', means: 'an account has not what its transfers add up to: half of one was done' },
@@ -80,7 +84,7 @@ export function checkPresence(
   const anomalies: Anomaly[] = [];
   const settled = new Map<number, boolean>();
   const known = new Set<number>();
-  for (const { op, outcome, intended } of operations) {
+  for (const { op, outcome, intended, told } of operations) {
     known.add(op);
     const count = left.get(op) ?? 0;
     const say = (name: AnomalyName, detail: string) => anomalies.push({ name, operations: [op], detail });
@@ -88,7 +92,10 @@ export function checkPresence(
     if (outcome === 'fail' && count > 0)
       say(`phantom-${effect}`, `${intended ? 'rolled back' : 'broken off'}, and there`);
     if (outcome !== 'fail' && count > 1) say(`duplicate-${effect}`, `there ${count} times`);
-    if (outcome === 'info') settled.set(op, count > 0);
+    if (outcome !== 'info') continue;
+    settled.set(op, count > 0);
+    if (told !== undefined && told !== count > 0)
+      say('misreported-outcome', `said to be ${told ? '' : 'not '}committed, and ${count > 0 ? '' : 'not '}there`);
   }
   for (const [op, count] of left) {
     if (known.has(op)) continue;

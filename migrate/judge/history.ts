@@ -60,7 +60,9 @@ export type HistoryEvent =
       readonly intended: boolean;
       readonly error?: string;
     }
-  | { readonly type: 'info'; readonly op: number; readonly atMs: number; readonly error: string };
+  | { readonly type: 'info'; readonly op: number; readonly atMs: number; readonly error: string }
+  /** Of one that has ended `info`: what the database has said when it was asked by the logical id of the transaction. */
+  | { readonly type: 'settled'; readonly op: number; readonly atMs: number; readonly committed: boolean };
 
 export type Outcome = 'ok' | 'fail' | 'info';
 
@@ -76,6 +78,8 @@ export interface Operation {
   readonly intended: boolean;
   readonly error: string | undefined;
   readonly result: Result;
+  /** Of one that nobody answered: whether the database has said later that it was committed; undefined: it was not asked. */
+  readonly told: boolean | undefined;
 }
 
 export type OperationOf<Kind extends ActionKind> = Operation & { readonly action: Extract<Action, { kind: Kind }> };
@@ -102,6 +106,12 @@ export function operationsOf(events: readonly HistoryEvent[]): readonly Operatio
       continue;
     }
     const operation = operations.get(op);
+    if (event.type === 'settled') {
+      if (operation?.outcome !== 'info' || open.has(op) || operation.told !== undefined)
+        throw new JudgeError('history-malformed', `operation ${op} is settled, and was not open`);
+      operations.set(op, { ...operation, told: event.committed });
+      continue;
+    }
     if (operation === undefined || !open.delete(op)) {
       throw new JudgeError(
         'history-malformed',
@@ -120,17 +130,25 @@ const unended = {
   intended: false,
   error: 'never ended',
   result: {},
+  told: undefined,
 } as const;
 
-type Ended = Pick<Operation, 'endedMs' | 'outcome' | 'intended' | 'error' | 'result'>;
+type Ended = Pick<Operation, 'endedMs' | 'outcome' | 'intended' | 'error' | 'result' | 'told'>;
 
-function ended(event: Exclude<HistoryEvent, { type: 'invoke' }>): Ended {
+function ended(event: Exclude<HistoryEvent, { type: 'invoke' | 'settled' }>): Ended {
   const { atMs } = event;
   switch (event.type) {
     case 'ok':
-      return { endedMs: atMs, outcome: 'ok', intended: false, error: undefined, result: event.result };
+      return { endedMs: atMs, outcome: 'ok', intended: false, error: undefined, result: event.result, told: undefined };
     case 'fail':
-      return { endedMs: atMs, outcome: 'fail', intended: event.intended, error: event.error, result: {} };
+      return {
+        endedMs: atMs,
+        outcome: 'fail',
+        intended: event.intended,
+        error: event.error,
+        result: {},
+        told: undefined,
+      };
     case 'info':
       // What was sent may still arrive.
       return { ...unended, error: event.error };

@@ -27,6 +27,8 @@ export interface Tally {
   /** Nobody was told how they ended; the database's content says. */
   readonly unknown: number;
   readonly unknownCommitted: number;
+  /** Of those the database itself has said how they ended, when it was asked by their logical ids. */
+  readonly unknownAsked: number;
 }
 
 export interface Verdict extends Tally {
@@ -63,8 +65,8 @@ export function judge(operations: readonly Operation[], content: Content): Verdi
 }
 
 function tallyOf(operations: readonly Operation[], settled: ReadonlyMap<number, boolean>): Tally {
-  let [committed, rolledBackOnPurpose, rolledBack, unknown, unknownCommitted] = [0, 0, 0, 0, 0];
-  for (const { op, outcome, intended } of operations) {
+  let [committed, rolledBackOnPurpose, rolledBack, unknown, unknownCommitted, unknownAsked] = [0, 0, 0, 0, 0, 0];
+  for (const { op, outcome, intended, told } of operations) {
     const isThere = outcome === 'ok' || settled.get(op) === true;
     if (isThere) committed += 1;
     else if (intended) rolledBackOnPurpose += 1;
@@ -72,8 +74,10 @@ function tallyOf(operations: readonly Operation[], settled: ReadonlyMap<number, 
     if (outcome !== 'info') continue;
     unknown += 1;
     if (isThere) unknownCommitted += 1;
+    if (told !== undefined) unknownAsked += 1;
   }
-  return { operations: operations.length, committed, rolledBackOnPurpose, rolledBack, unknown, unknownCommitted };
+  const counts = { committed, rolledBackOnPurpose, rolledBack, unknown, unknownCommitted, unknownAsked };
+  return { operations: operations.length, ...counts };
 }
 
 /** An operation that contradicts the database in more than one way is one. */

@@ -36,6 +36,8 @@ class Session {
   #connection: oracledb.Connection | undefined;
   #life = -1;
   #done = 0;
+  /** The last transaction, when nobody has answered its COMMIT: the database is asked by its logical id, if it gave one. */
+  #unknown: { readonly op: number; readonly ltxid: Buffer } | undefined;
 
   constructor(connect: () => Promise<oracledb.Connection>, plan: ApplicationPlan, number: number) {
     this.#connect = connect;
@@ -64,6 +66,7 @@ class Session {
     while (!this.#isOver) {
       await this.connect();
       if (this.#connection === undefined) return;
+      if (this.#unknown !== undefined && !(await this.#settle(this.#unknown))) continue;
       await this.#operate(nextAction(this.#kind, this.#number, this.#random));
       this.#done += 1;
       await this.#pause();
@@ -80,6 +83,7 @@ class Session {
     const op = this.#number * operationsPerSession + this.#done * rowsApart;
     print({ type: 'invoke', op, session: this.#number, life: this.#life, action, atMs: machineMs() });
     let isCommitting = false;
+    let ltxid: Buffer | undefined;
     try {
       const result = await this.#actions.perform(op, action);
       if (this.#random.chance(rollbackChance)) {
@@ -87,6 +91,7 @@ class Session {
         print({ type: 'fail', op, intended: true, atMs: machineMs() });
         return;
       }
+      ltxid = this.#connection?.ltxid;
       isCommitting = true;
       await this.#end('COMMIT');
       print({ type: 'ok', op, result, atMs: machineMs() });
@@ -94,6 +99,23 @@ class Session {
       const how = { op, error: errorText(error), atMs: machineMs() };
       print(isCommitting ? { type: 'info', ...how } : { type: 'fail', intended: false, ...how });
       await this.#recover();
+      // A session cannot be asked about itself.
+      if (isCommitting && ltxid !== undefined && this.#connection === undefined) this.#unknown = { op, ltxid };
+    }
+  }
+
+  /** @returns whether the connection is still good */
+  async #settle({ op, ltxid }: { readonly op: number; readonly ltxid: Buffer }): Promise<boolean> {
+    try {
+      const committed = await this.#timed('BEGIN', (connection) => askOutcome(connection, ltxid));
+      this.#unknown = undefined;
+      print({ type: 'settled', op, committed, atMs: machineMs() });
+      return true;
+    } catch {
+      await this.#recover();
+      // Refused: the database does not say, and its content has to. Otherwise it is asked again.
+      if (this.#connection !== undefined) this.#unknown = undefined;
+      return this.#connection !== undefined;
     }
   }
 
@@ -132,6 +154,24 @@ class Session {
   async #pause(): Promise<void> {
     await setTimeout(this.#random.unit() * this.#plan.pauseMsMax);
   }
+}
+
+interface Outcome {
+  readonly committed: boolean;
+}
+
+/** Transaction Guard: one that is not committed by now will never be. Needs EXECUTE on DBMS_APP_CONT. */
+async function askOutcome(connection: oracledb.Connection, ltxid: Buffer): Promise<boolean> {
+  const { outBinds } = await connection.execute<Outcome>(
+    'BEGIN DBMS_APP_CONT.GET_LTXID_OUTCOME(:ltxid, :committed, :completed); END;',
+    {
+      ltxid: { val: ltxid, type: oracledb.DB_TYPE_RAW },
+      committed: { dir: oracledb.BIND_OUT, type: oracledb.DB_TYPE_BOOLEAN },
+      completed: { dir: oracledb.BIND_OUT, type: oracledb.DB_TYPE_BOOLEAN },
+    },
+  );
+  if (outBinds === undefined) throw new Error('the database has answered nothing');
+  return outBinds.committed;
 }
 
 /** Numbers of operations are so far apart that the rows of a long one have texts of their own. */

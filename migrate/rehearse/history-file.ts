@@ -22,7 +22,7 @@ export class HistoryFile {
   }
 }
 
-const historyTypes: ReadonlySet<string> = new Set(['invoke', 'ok', 'fail', 'info']);
+const historyTypes: ReadonlySet<string> = new Set(['invoke', 'ok', 'fail', 'info', 'settled']);
 
 /** The operations of all applications together. @throws {JudgeError} history-malformed */
 export function operationsIn(events: readonly ApplicationEvent[]): readonly Operation[] {

@@ -99,7 +99,7 @@ ${wrong.length === 0 ? '' : `<ul class="wrong">${wrong.join('')}</ul>`}
 ${timelineHtml(run.timeline)}
 <h3>Faults that acted</h3><ul class="bars">${bars.join('')}</ul>
 <p class="sub">Seed ${run.seed}, ${run.seconds} s; ${run.verdict.unknown} COMMITs got no answer, ${run.verdict.unknownCommitted}
-of these were done.</p></details>`;
+of these were done; the database was asked about ${run.verdict.unknownAsked} by their logical transaction ids.</p></details>`;
 }
 
 const legend = [

@@ -72,12 +72,14 @@ async function playBoth(ground: Ground, { name, scenario }: Named, prefix: strin
       prefix: `${prefix}_C`,
       say: () => undefined,
     });
-    const { rolledBack, unknownCommitted } = control.verdict;
+    const { rolledBack, unknown, unknownCommitted, unknownAsked } = control.verdict;
     const failures = [...run.failures, ...control.failures.map((failure) => `straight: ${failure}`)];
     const broken = rolledBack + unknownCommitted;
     if (!control.verdict.consistent) failures.push('straight: history and database contradict each other');
     if (wanted === 'loses' && broken === 0) failures.push('straight: no transaction was broken off');
     if (wanted === 'holds' && broken > 0) failures.push(`straight: ${broken} transactions were broken off`);
+    if (unknown > 0 && unknownAsked === 0)
+      failures.push(`straight: nobody has asked what became of ${unknown} COMMITs`);
     const { faultsActed, verdict } = control;
     return { ...run, failures, passed: run.passed && failures.length === 0, control: { faultsActed, verdict } };
   } finally {

@@ -21,6 +21,11 @@ export class Story {
     this.events.push({ type: 'info', op, atMs: this.#next(), error: 'NJS-500: closed' });
     return this;
   }
+  /** The database was asked about an `info`. */
+  settled(op: number, committed: boolean): this {
+    this.events.push({ type: 'settled', op, atMs: this.#next(), committed });
+    return this;
+  }
   begin(op: number, action: Action, session = 1): this {
     this.events.push({ type: 'invoke', op, session, life: 0, action, atMs: this.#next() });
     return this;

@@ -66,6 +66,17 @@ t.test('a COMMIT that nobody has answered is settled by what is there', async (t
   t.match(twice, { consistent: false, duplicated: 1 });
 });
 
+t.test('what the database said of it by its logical id has to agree with what is there', async (t) => {
+  const told = (committed: boolean) => new Story().info(1, append).settled(1, committed);
+  t.strictSame(named(told(true), ledger(1, entry(1, 1))), []);
+  t.strictSame(named(told(false), ledger(0)), []);
+  t.strictSame(named(told(false), ledger(1, entry(1, 1))), ['misreported-outcome 1']);
+  t.strictSame(named(told(true), ledger(0)), ['misreported-outcome 1']);
+  t.match(verdictOf(told(true), ledger(1, entry(1, 1))), { unknown: 1, unknownCommitted: 1, unknownAsked: 1 });
+  t.throws(() => operationsOf(new Story().ok(1, append).settled(1, true).events), { code: 'history-malformed' });
+  t.throws(() => operationsOf(told(true).settled(1, true).events), { code: 'history-malformed' });
+});
+
 const transfer = { kind: 'transfer', from: 1, to: 2, amount: 30 } as const;
 const bank = (balances: readonly number[], ...transfers: Content['bank']['transfers']) => ({
   bank: { opening: 100, transfers, balances: new Map(balances.map((balance, index) => [index + 1, balance])) },

@@ -25,6 +25,7 @@ const good: RunReport = {
     rolledBack: 3,
     unknown: 6,
     unknownCommitted: 3,
+    unknownAsked: 5,
     anomalies: [],
     errors: { 'NJS-500': 6 },
   },
