@@ -217,13 +217,27 @@ export class Bridge {
   readonly #save = (): SavedSession => {
     const { link, protection } = this.#owner;
     const record = this.#backend.record();
-    const { positions, driverEnded } = this.view;
-    const closed = record === undefined ? (this.#closed ?? { consumed: positions.consumed, driverEnded }) : undefined;
-    const image = link.imageOf(this.stream) ?? goneStream(this.stream);
+    const known = link.imageOf(this.stream) ?? goneStream(this.stream);
+    const isClosing = record === undefined && this.#closed === undefined;
+    const closed = record === undefined ? (this.#closed ?? this.#closedNow()) : undefined;
+    const image = isClosing ? { ...known, ended: this.#endedNow(known.ended) } : known;
     const held = this.#backend.held?.();
     const stream = held === undefined ? image : { ...image, bytes: [...image.bytes, held] };
-    return { kind: 'session', workload: protection.id, stream, record, closed };
+    const altered = held === undefined ? {} : { altered: true };
+    return { kind: 'session', workload: protection.id, stream, record, closed, ...altered };
   };
+
+  #closedNow(): ClosedAt {
+    const { positions, driverEnded } = this.view;
+    return { consumed: positions.consumed, driverEnded };
+  }
+
+  /** The socket is gone, and that was not told yet: what `#onClosed` will make of it, for another process would never be told. */
+  #endedNow(ended: EndCode | undefined): EndCode {
+    const { driverEnded, positions } = this.view;
+    const isWhole = driverEnded && positions.received === positions.consumed;
+    return ended === undefined || (ended === 'closed' && !isWhole) ? 'lost' : ended;
+  }
 }
 
 /** A stream that is over while its session is just being put away. */

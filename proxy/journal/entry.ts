@@ -9,13 +9,15 @@
  *   position u48   of the first byte of a chunk; 0 otherwise
  *   length of the head, all of it: 22 bytes; then the body
  *
- * A process that is killed leaves the beginning of its last write at most, so of a long body the checksum covers both ends
- * only: what is missing is missing at the end. All numbers are little-endian.
+ * The body is stored first and the head last, so a process that is killed leaves no head without its body. The checksum is there to
+ * tell a head from what else may stand in its place: it covers the head and the first bytes of the body. In files of version 1 it
+ * covers both ends of it. All numbers are little-endian.
  */
 import { crc32 } from 'node:zlib';
 
 export const headBytes = 22;
-const bodySampleBytes = 1024;
+const bodySampleBytes = 64;
+const firstSampleBytes = 1024;
 
 /** Numbers are in files: never use one again for something else. */
 export const entryKinds = {
@@ -52,28 +54,41 @@ export function writeHead(target: Buffer, at: number, segment: number, head: Ent
   target.writeUInt32LE(checksum(target, at, length, segment), at + 4);
 }
 
+/** No entry begins at `at`. */
+export function writeNone(target: Buffer, at: number): void {
+  if (at + headBytes <= target.length) target.writeUInt16LE(0, at + 14);
+}
+
 /**
  * Reads the entry that begins at `at`. The body is a view.
+ * @param version of the file
  * @returns undefined where there is none: the end of what was written, or the beginning of a write that was not finished
  */
-export function readEntry(bytes: Buffer, at: number, segment: number): Entry | undefined {
+export function readEntry(bytes: Buffer, at: number, segment: number, version: number): Entry | undefined {
   if (bytes.length - at < headBytes) return undefined;
   const length = bytes.readUInt32LE(at);
   const from = at + headBytes;
   if (bytes.length - from < length) return undefined;
   const kind = bytes.readUInt16LE(at + 14);
-  if (!isKind(kind) || bytes.readUInt32LE(at + 4) !== checksum(bytes, at, length, segment)) return undefined;
+  if (!isKind(kind)) return undefined;
+  const wanted = (version === 1 ? firstChecksum : checksum)(bytes, at, length, segment);
+  if (bytes.readUInt32LE(at + 4) !== wanted) return undefined;
   const body = bytes.subarray(from, from + length);
   return { owner: bytes.readUIntLE(at + 8, 6), kind, position: bytes.readUIntLE(at + 16, 6), body };
 }
 
-/** Of the entry that stands at `at`, whose body has this length. Few calls: each costs as much as a hundred bytes. */
+/** Of the entry that stands at `at`, whose body has this length. One call: it costs as much as hundreds of bytes. */
 function checksum(bytes: Buffer, at: number, length: number, segment: number): number {
+  const end = at + headBytes + Math.min(length, bodySampleBytes);
+  return crc32(bytes.subarray(at + 8, end), (segment ^ length) >>> 0);
+}
+
+function firstChecksum(bytes: Buffer, at: number, length: number, segment: number): number {
   const end = at + headBytes + length;
   const sum = crc32(bytes.subarray(at, at + 4), segment);
-  if (length <= 2 * bodySampleBytes) return crc32(bytes.subarray(at + 8, end), sum);
-  const first = crc32(bytes.subarray(at + 8, at + headBytes + bodySampleBytes), sum);
-  return crc32(bytes.subarray(end - bodySampleBytes, end), first);
+  if (length <= 2 * firstSampleBytes) return crc32(bytes.subarray(at + 8, end), sum);
+  const first = crc32(bytes.subarray(at + 8, at + headBytes + firstSampleBytes), sum);
+  return crc32(bytes.subarray(end - firstSampleBytes, end), first);
 }
 
 function isKind(value: number): value is EntryKind {

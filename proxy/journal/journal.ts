@@ -4,7 +4,8 @@
  * seen of this worker is in here.
  *
  * The files are one log in segments. When the log has become longer than what is alive in it asks for, the owners whose
- * checkpoints are in its oldest segment write new ones, and the segment is used again. Rejected: a file, or a place in one,
+ * checkpoints are in its oldest segment write new ones, and the segment is used again. A new one need not repeat what the log has
+ * in its other segments: of 256 KiB that a shim has not acknowledged it would copy each byte once more, for half of all that passes. Rejected: a file, or a place in one,
  * for each session: a second descriptor each, and a page or two for the thousands that are idle.
  *
  * Nothing is synced: the memory survives the process, and a machine that dies takes the connections along.
@@ -17,13 +18,25 @@ import { JournalError } from './errors.js';
 import { defaultJournalLimits, type JournalLimits } from './limits.js';
 import { type Body, readSegment, Segment, segmentFiles, segmentNumber } from './segment.js';
 
+/** Bytes of the database, put down before, that stay where they are for now: a checkpoint need not repeat them. */
+export interface Kept {
+  /** Position of the first of them. All after it are there too. */
+  readonly from: number;
+  /** Those from this position on are left out. */
+  use(position: number): void;
+}
+
 /** Says all there is to know of an owner at this moment. What it gives is copied at once. */
-export type TakeCheckpoint = () => Body;
+export type TakeCheckpoint = (kept?: Kept) => Body;
 
 interface Owner {
   readonly take: TakeCheckpoint;
+  /** The oldest segment that its last checkpoint needs: its own, or that of the first byte it has left out. */
   segment: number;
+  /** Of its last checkpoint. */
   bytes: number;
+  /** The position of the first byte of the database in each segment, as far as a checkpoint may need them. */
+  data: { readonly segment: number; readonly position: number }[];
 }
 
 export interface JournalOptions {
@@ -78,15 +91,38 @@ export class Journal {
 
   /** A new owner, or one taken over: with its first checkpoint, which `take` gives, and gives again when asked. */
   begin(owner: number, take: TakeCheckpoint): void {
-    this.#owners.set(owner, { take, segment: 0, bytes: 0 });
+    this.#owners.set(owner, { take, segment: 0, bytes: 0, data: [] });
     this.checkpoint(owner);
   }
 
   /** Writes all that is known of an owner; entries before it are of no use any more. */
   checkpoint(owner: number): void {
     const known = this.#owners.get(owner);
-    if (known === undefined) return;
-    const body = known.take();
+    if (known !== undefined) this.#put(owner, known, known.take());
+  }
+
+  append(owner: number, kind: EntryKind, position: number, body: Buffer): void {
+    const segment = this.#write({ owner, kind, position }, body, body.length);
+    if (kind !== entryKinds.fromDatabase || segment === undefined) return;
+    const data = this.#owners.get(owner)?.data;
+    if (data?.at(-1)?.segment !== segment) data?.push({ segment, position });
+  }
+
+  /** Writes a checkpoint that leaves out what stands in segments after the one that goes. */
+  #renew(owner: number, known: Owner, goes: number): void {
+    const data = known.data.filter(({ segment }) => segment > goes);
+    const [first] = data;
+    let used: number | undefined;
+    const use = (position: number) => {
+      used = position;
+    };
+    this.#put(owner, known, known.take(first && { from: first.position, use }));
+    const needed = data.findLastIndex(({ position }) => used !== undefined && position <= used);
+    known.data = needed < 0 ? [] : data.slice(needed);
+    known.segment = Math.min(known.segment, known.data[0]?.segment ?? known.segment);
+  }
+
+  #put(owner: number, known: Owner, body: Body): void {
     const length = lengthOf(body);
     const segment = this.#write({ owner, kind: entryKinds.checkpoint, position: 0 }, body, length);
     if (segment === undefined) return;
@@ -94,10 +130,6 @@ export class Journal {
     const bytes = headBytes + length;
     this.#checkpointBytes += bytes - known.bytes;
     known.bytes = bytes;
-  }
-
-  append(owner: number, kind: EntryKind, position: number, body: Buffer): void {
-    this.#write({ owner, kind, position }, body, body.length);
   }
 
   /** The owner is no more. */
@@ -169,7 +201,9 @@ export class Journal {
       while (this.#segments.length > this.#segmentsMax) {
         const [oldest] = this.#segments;
         if (oldest === undefined) break;
-        for (const [owner, { segment }] of this.#owners) if (segment === oldest.number) this.checkpoint(owner);
+        for (const [owner, known] of this.#owners) {
+          if (known.segment === oldest.number) this.#renew(owner, known, oldest.number);
+        }
         this.#segments.shift();
         const isUsual = oldest.capacityBytes === Segment.fileBytes(segmentBytes);
         if (!isUsual || this.#spares.length >= sparesMax) oldest.remove();
@@ -188,8 +222,10 @@ export class Journal {
    * may be less than what is alive by then, and such a log can never be made short enough.
    */
   get #segmentsMax(): number {
-    const { segmentsMin, segmentBytes } = this.#limits;
-    return Math.max(segmentsMin, 2 + Math.ceil((2 * this.#checkpointBytes) / segmentBytes));
+    const { segmentsMin, segmentsOfFew, entriesMax, segmentBytes } = this.#limits;
+    const entries = this.#segments.reduce((sum, segment) => sum + segment.entries, 0);
+    const least = entries > entriesMax ? segmentsMin : Math.max(segmentsMin, segmentsOfFew);
+    return Math.max(least, 2 + Math.ceil((2 * this.#checkpointBytes) / segmentBytes));
   }
 
   #break(error: JournalError): void {
@@ -201,18 +237,30 @@ export class Journal {
 /** What a worker has left behind: of each owner its last checkpoint and all entries since, in order. */
 export interface Remains {
   readonly checkpoint: Buffer;
-  readonly since: readonly Entry[];
+  /** Bytes of the database that were put down before it, as far as they are there: it may have left some of them out. */
+  readonly before: readonly Entry[];
+  readonly since: Entry[];
 }
 
 /** Reads what the worker before has left, nothing where there was none. @throws JournalError journal-version */
 export function readJournal(directory: string): Map<number, Remains> {
   if (!existsSync(directory)) return new Map();
-  const owners = new Map<number, { checkpoint: Buffer; since: Entry[] }>();
+  const owners = new Map<number, Remains>();
+  // Also of owners whose first checkpoint here comes later: it may have left out what is already read then.
+  const data = new Map<number, Entry[]>();
   for (const path of segmentsOf(directory)) {
     for (const entry of readSegment(path)) {
-      if (entry.kind === entryKinds.checkpoint) owners.set(entry.owner, { checkpoint: entry.body, since: [] });
-      else if (entry.kind === entryKinds.ended) owners.delete(entry.owner);
-      else owners.get(entry.owner)?.since.push(entry);
+      const { owner, kind } = entry;
+      if (kind === entryKinds.checkpoint) {
+        owners.set(owner, { checkpoint: entry.body, before: data.get(owner)?.slice() ?? [], since: [] });
+      } else if (kind === entryKinds.ended) {
+        owners.delete(owner);
+        data.delete(owner);
+      } else owners.get(owner)?.since.push(entry);
+      if (kind !== entryKinds.fromDatabase) continue;
+      const known = data.get(owner);
+      if (known === undefined) data.set(owner, [entry]);
+      else known.push(entry);
     }
   }
   return owners;

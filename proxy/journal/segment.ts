@@ -9,12 +9,12 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { mapFile } from '../kernel/shared-memory.js';
-import { type Entry, type EntryHead, headBytes, readEntry, writeHead } from './entry.js';
+import { type Entry, type EntryHead, headBytes, readEntry, writeHead, writeNone } from './entry.js';
 import { JournalError } from './errors.js';
 
 const magic = Buffer.from('HFJR');
 /** Grows with every change of the files' form. A reader knows this one and those before it. */
-export const journalVersion = 1;
+export const journalVersion = 2;
 const headerBytes = 16;
 const suffix = '.journal';
 /** What files of no use were called by programs that gave them other names. */
@@ -33,6 +33,7 @@ export class Segment {
   #memory: Buffer;
   #number: number;
   #bytes = headerBytes;
+  #entries = 0;
 
   /** @param roomBytes of entries, with their heads @throws the error of the file system, also when that is too much */
   constructor(directory: string, number: number, roomBytes: number) {
@@ -62,6 +63,10 @@ export class Segment {
   get number(): number {
     return this.#number;
   }
+  /** How many there are. */
+  get entries(): number {
+    return this.#entries;
+  }
 
   /** @param bytes of one entry, with its head */
   hasRoomFor(bytes: number): boolean {
@@ -76,11 +81,16 @@ export class Segment {
     const end = this.#bytes + headBytes + length;
     if (end > this.#memory.length) throw new Error(`segment ${this.#number} has no room up to ${end}`);
     let at = this.#bytes + headBytes;
-    if (Buffer.isBuffer(body)) body.copy(this.#memory, at);
-    else for (const piece of body) at += piece.copy(this.#memory, at);
-    this.#memory.fill(0, end, Math.min(end + headBytes, this.#memory.length));
+    if (Buffer.isBuffer(body)) this.#memory.set(body, at);
+    else
+      for (const piece of body) {
+        this.#memory.set(piece, at);
+        at += piece.length;
+      }
+    writeNone(this.#memory, end);
     writeHead(this.#memory, this.#bytes, this.#number, head, length);
     this.#bytes = end;
+    this.#entries += 1;
   }
 
   /** What is in it is of no use any more: no reader finds it until it is used again. */
@@ -92,6 +102,7 @@ export class Segment {
   reuse(number: number): void {
     this.#number = number;
     this.#bytes = headerBytes;
+    this.#entries = 0;
     this.#begin();
   }
 
@@ -108,7 +119,7 @@ export class Segment {
 
   /** The magic last: a new file without it is one with nothing in it. */
   #begin(): void {
-    this.#memory.fill(0, headerBytes, headerBytes + headBytes);
+    writeNone(this.#memory, headerBytes);
     this.#memory.writeUInt16LE(journalVersion, 4);
     this.#memory.writeUIntLE(this.#number, 8, 6);
     magic.copy(this.#memory);
@@ -130,9 +141,10 @@ export function segmentNumber(path: string): number | undefined {
 export function readSegment(path: string): Entry[] {
   const bytes = readFileSync(path);
   const number = numberIn(path, bytes);
+  const version = number === undefined ? 0 : versionIn(bytes);
   const entries: Entry[] = [];
   for (let at = headerBytes; number !== undefined; ) {
-    const entry = readEntry(bytes, at, number);
+    const entry = readEntry(bytes, at, number, version);
     if (entry === undefined) break;
     entries.push(entry);
     at += headBytes + entry.body.length;
@@ -143,11 +155,15 @@ export function readSegment(path: string): Entry[] {
 function numberIn(path: string, bytes: Buffer): number | undefined {
   // Made, and nothing written yet; or of no use any more.
   if (path.endsWith(formerSuffix) || bytes.length < headerBytes || bytes.readUInt32LE(0) === 0) return undefined;
-  const version = bytes.readUInt16LE(4);
+  const version = versionIn(bytes);
   if (!magic.equals(bytes.subarray(0, magic.length)) || version > journalVersion) {
     throw new JournalError('journal-version', `${path} is of version ${version}, not ${journalVersion}`);
   }
   return bytes.readUIntLE(8, 6);
+}
+
+function versionIn(bytes: Buffer): number {
+  return bytes.readUInt16LE(4);
 }
 
 function firstBytes(path: string, count: number): Buffer {

@@ -79,7 +79,7 @@ export class JournalProtection implements Protection {
     const journal = this.#journal;
     const channel = this.#channel;
     const id = taken ?? this.#next++;
-    journal.begin(id, () => packSaved(take()));
+    journal.begin(id, (kept) => packSaved(take(), kept));
     // After its first checkpoint: whoever is given a connection can find out what it is.
     if (socket !== undefined && taken === undefined) channel.keep(id, socket);
     // One that was taken over is kept, also when its connection broke while it was taken over.

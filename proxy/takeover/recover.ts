@@ -50,10 +50,10 @@ export function recover(remains: ReadonlyMap<number, Remains>, nowMs: number, mo
   const workloads = new Map<number, { id: number; saved: SavedWorkload; sessions: RecoveredSession[] }>();
   const sessions: { id: number; saved: SavedSession; since: readonly Entry[] }[] = [];
   const damaged: { id: number; error: TakeoverError }[] = [];
-  for (const [id, { checkpoint, since: known }] of remains) {
+  for (const [id, { checkpoint, before, since: known }] of remains) {
     const since = more?.owner === id ? [...known, more] : known;
     attempt(id, damaged, () => {
-      const saved = unpackSaved(checkpoint);
+      const saved = unpackSaved(checkpoint, before);
       if (saved.kind === 'session') sessions.push({ id, saved, since });
       else workloads.set(id, { id, saved: withNotes(saved, since), sessions: [] });
     });

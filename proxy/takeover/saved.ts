@@ -8,12 +8,15 @@ import { Packr, Unpackr } from 'msgpackr';
 import type { Binding, EndCode, LinkImage, Position, StreamId, StreamImage } from '../../shim/link/index.js';
 import { readRecord, type SessionRecord } from '../backend/record.js';
 import type { SavedHolds } from '../holds.js';
+import type { Entry } from '../journal/entry.js';
+import type { Kept } from '../journal/journal.js';
 import { TakeoverError } from './errors.js';
 
 /** Grows with every change of a form. */
-export const savedVersion = 2;
-/** A program that knows this version can go on from what is written here. */
+export const savedVersion = 3;
+/** A program that knows this version can go on from what is written here; from what leaves out bytes, this one. */
 const oldestReader = 2;
+const oldestReaderOfLess = 3;
 /** Oldest version that this program reads. */
 const oldestRead = 1;
 
@@ -37,6 +40,8 @@ export interface SavedSession {
   /** Undefined once the connection to the database is closed, and only the rest of its bytes waits for the shim. */
   readonly record: SessionRecord | undefined;
   readonly closed: ClosedAt | undefined;
+  /** Some of the stored bytes are not those that the database has sent: an injected fault has changed them. */
+  readonly altered?: boolean;
 }
 
 /** Where the driver's direction stood when the connection to the database was closed. */
@@ -65,25 +70,56 @@ const unpackr = new Unpackr({ useRecords: false, copyBuffers: true });
 
 /**
  * What a checkpoint begins with since version 2: a byte that is never used by msgpack, and the length of the record. Behind the
- * record stand the bytes that are stored for the shim, as they are: up to 256 KiB, which are copied once.
+ * record stand the bytes that are stored for the shim, as they are: up to 256 KiB, which are copied once. Since version 3 the last of
+ * them may be missing: those stand before the checkpoint, as they came from the database.
  */
 const mark = 0xc1;
 const markBytes = 5;
 
-/** The stored bytes in it are views of where they are. */
-export function packSaved(saved: Saved): readonly Buffer[] {
+/** The stored bytes in it are views of where they are. @param kept bytes that it need not repeat */
+export function packSaved(saved: Saved, kept?: Kept): readonly Buffer[] {
   const stored = saved.kind === 'session' ? saved.stream.bytes : [];
-  const bytes = stored.reduce((sum, { length }) => sum + length, 0);
+  const bytes = bytesOf(stored);
+  const left = saved.kind === 'session' && kept !== undefined ? leftOut(saved, bytes, kept) : 0;
   const bare = saved.kind === 'session' ? { ...saved, stream: { ...saved.stream, bytes } } : saved;
-  const record = packr.pack({ version: savedVersion, oldest: oldestReader, ...bare });
+  const oldest = left > 0 ? oldestReaderOfLess : oldestReader;
+  const record = packr.pack({ version: savedVersion, oldest, ...bare });
   const head = Buffer.allocUnsafe(markBytes);
   head.writeUInt8(mark);
   head.writeUInt32LE(record.length, 1);
-  return [head, record, ...stored];
+  return [head, record, ...(left > 0 ? firstOf(stored, bytes - left) : stored)];
 }
 
-/** @throws {TakeoverError} takeover-version, takeover-damaged @throws {BackendError} record-invalid */
-export function unpackSaved(bytes: Buffer): Saved {
+/** How many of the last bytes stored are those that the database has sent last, and are kept elsewhere. */
+function leftOut({ record, stream, altered }: SavedSession, bytes: number, kept: Kept): number {
+  // What comes after an end is delivered, and not stored.
+  if (record === undefined || stream.ended !== undefined || altered === true) return 0;
+  const { delivered } = record.positions;
+  const left = Math.min(bytes, delivered - kept.from);
+  if (left <= 0) return 0;
+  kept.use(delivered - left);
+  return left;
+}
+
+function firstOf(pieces: readonly Buffer[], count: number): Buffer[] {
+  let rest = count;
+  return pieces.flatMap((piece) => {
+    const part = piece.subarray(0, rest);
+    rest -= part.length;
+    return part.length === 0 ? [] : [part];
+  });
+}
+
+function bytesOf(pieces: readonly Buffer[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+/**
+ * @param before bytes of the database that stand before the checkpoint
+ * @throws {TakeoverError} takeover-version, takeover-damaged
+ * @throws {BackendError} record-invalid
+ */
+export function unpackSaved(bytes: Buffer, before: readonly Entry[] = []): Saved {
   const isMarked = bytes.length >= markBytes && bytes[0] === mark;
   const end = isMarked ? markBytes + bytes.readUInt32LE(1) : bytes.length;
   if (end > bytes.length) throw new TakeoverError('takeover-damaged', 'a checkpoint that is cut off');
@@ -98,14 +134,37 @@ export function unpackSaved(bytes: Buffer): Saved {
   }
   if (saved.kind !== 'session') return saved;
   if (saved.record !== undefined) readRecord(saved.record);
-  return { ...saved, stream: { ...saved.stream, bytes: storedIn(saved.stream.bytes, bytes.subarray(end)) } };
+  const said: unknown = saved.stream.bytes;
+  // Before version 2 the bytes themselves, since then their number.
+  const stored = Buffer.isBuffer(said) ? [said] : storedIn(Number(said), bytes.subarray(end), before, saved.record);
+  return { ...saved, stream: { ...saved.stream, bytes: stored } };
 }
 
-/** @param said their number; before version 2 the bytes themselves */
-function storedIn(said: unknown, behind: Buffer): readonly Buffer[] {
-  if (Buffer.isBuffer(said)) return [said];
-  if (said === behind.length) return [Buffer.from(behind)];
-  throw new TakeoverError('takeover-damaged', `${said} bytes stored, and ${behind.length} there`);
+function storedIn(
+  said: number,
+  behind: Buffer,
+  before: readonly Entry[],
+  record: SessionRecord | undefined,
+): readonly Buffer[] {
+  const left = said - behind.length;
+  const last = left > 0 && record !== undefined ? lastOf(before, record.positions.delivered, left) : [];
+  if (bytesOf(last) !== left) throw new TakeoverError('takeover-damaged', `${said} bytes stored, ${left} are missing`);
+  return behind.length === 0 ? last : [Buffer.from(behind), ...last];
+}
+
+/** The last bytes up to a position, as far as they are there; all of them are copied. */
+function lastOf(entries: readonly Entry[], end: number, count: number): Buffer[] {
+  const found: Buffer[] = [];
+  let [to, missing] = [end, count];
+  for (const { position, body } of entries.toReversed()) {
+    if (missing === 0) break;
+    if (position + body.length !== to) continue;
+    const part = body.subarray(Math.max(0, body.length - missing));
+    found.unshift(Buffer.from(part));
+    missing -= part.length;
+    to = position;
+  }
+  return found;
 }
 
 export function packNote(note: Note): Buffer {

@@ -369,12 +369,14 @@ export class Link {
     stream.received += 1;
     this.#receivedTotal += 1;
     stream.inEnded = code;
-    if (code !== 'closed') {
-      this.#drop(stream);
-      this.#acknowledgeAll(stream);
-    }
+    // Before anything is dropped: who puts down what the stream is would not know what the peer may have got of it.
     this.#events.peerEnded(id, code);
-    if (code === 'closed') this.consumed(id, stream.consumed);
+    if (code === 'closed') {
+      this.consumed(id, stream.consumed);
+      return;
+    }
+    this.#drop(stream);
+    this.#acknowledgeAll(stream);
   }
 
   // Inside --------------------------------------------------------------------------------------------------------

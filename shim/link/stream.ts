@@ -41,7 +41,7 @@ export interface StreamImage {
   readonly base: Position;
   /** Stored for the peer, in order. Of an image that was just taken they are views of where they are, valid until the next call. */
   readonly bytes: readonly Buffer[];
-  /** How this end ended its direction. */
+  /** How this end ended its direction, or the peer broke off both: then nothing is stored any more. */
   readonly ended: EndCode | undefined;
   /** An orderly end may have been handed out, whatever came after it. */
   readonly closed: boolean;
@@ -121,7 +121,7 @@ export class LinkStream {
       acked: this.acked,
       base: this.out.base,
       bytes: this.out.stored(),
-      ended: this.outEnded,
+      ended: isAbort(this.inEnded) && !isAbort(this.outEnded) ? this.inEnded : this.outEnded,
       closed: this.outEnded === 'closed' || this.closedFinSent,
     };
   }
@@ -138,7 +138,7 @@ export class LinkStream {
 
   /** Both directions are over because one end broke it off. */
   get aborted(): boolean {
-    return (this.outEnded ?? 'closed') !== 'closed' || (this.inEnded ?? 'closed') !== 'closed';
+    return isAbort(this.outEnded) || isAbort(this.inEnded);
   }
 
   /** Ends this direction has: an abort after an orderly end that was handed out counts as a second. */
@@ -149,7 +149,7 @@ export class LinkStream {
 
   /** A FIN has yet to be handed out, and all bytes before it are. */
   get finDue(): boolean {
-    if ((this.inEnded ?? 'closed') !== 'closed') return false;
+    if (isAbort(this.inEnded)) return false;
     return this.outEnded !== undefined && this.out.pendingBytes === 0 && this.finsSent < this.endsTotal;
   }
 
@@ -210,4 +210,8 @@ export class LinkStream {
     this.ackSent = peer.firstAvailable;
     return Math.min(this.sentMax, this.out.end) - bytesReceived;
   }
+}
+
+function isAbort(code: EndCode | undefined): boolean {
+  return code !== undefined && code !== 'closed';
 }

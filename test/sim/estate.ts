@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Entry } from '../../proxy/journal/entry.js';
+import { type Entry, entryKinds } from '../../proxy/journal/entry.js';
 import type { Journal, Remains, TakeCheckpoint } from '../../proxy/journal/journal.js';
 import type { NativeHandle } from '../../proxy/kernel/handle.js';
 import type { Database } from './database.js';
@@ -24,9 +24,11 @@ export class Fate {
   }
 }
 
+const renewedEvery = 5;
+
 /** What outlives a worker: the journal's entries, and the connections that the keeper has. */
 export class Estate {
-  readonly #remains = new Map<number, { checkpoint: Buffer; since: Entry[] }>();
+  readonly #remains = new Map<number, { checkpoint: Buffer; before: Entry[]; since: Entry[] }>();
   readonly kept = new Map<number, Database>();
   /** The memory that workers read into. */
   landed: Buffer = Buffer.alloc(0);
@@ -41,14 +43,29 @@ export class Estate {
   /** The journal of one worker, with entries that are there when its step is done. */
   journal(fate: Fate): Pick<Journal, 'begin' | 'checkpoint' | 'append' | 'end' | 'inherit' | 'broken'> {
     const takes = new Map<number, TakeCheckpoint>();
-    const checkpoint = (owner: number): void => {
-      const body = takes.get(owner)?.();
+    let appended = 0;
+    /** @param kept entries that stay where they are; what is left out of them is lost */
+    const put = (owner: number, kept: readonly Entry[]): void => {
+      let used = Number.POSITIVE_INFINITY;
+      const use = (position: number) => {
+        used = position;
+      };
+      const [first] = kept;
+      const body = takes.get(owner)?.(first && { from: first.position, use });
       if (body === undefined) return;
       fate.step();
       this.#remains.set(owner, {
         checkpoint: Buffer.isBuffer(body) ? Buffer.from(body) : Buffer.concat(body),
+        before: kept.filter(({ position, body: { length } }) => position + length > used),
         since: [],
       });
+    };
+    const checkpoint = (owner: number): void => put(owner, []);
+    /** As a journal does whose oldest segment goes: with the first half of what was put down. */
+    const renew = (owner: number): void => {
+      const { before = [], since = [] } = this.#remains.get(owner) ?? {};
+      const data = [...before, ...since.filter(({ kind }) => kind === entryKinds.fromDatabase)];
+      put(owner, data.slice(Math.floor(data.length / 2)));
     };
     return {
       broken: undefined,
@@ -58,6 +75,9 @@ export class Estate {
       },
       checkpoint,
       append: (owner, kind, position, body) => {
+        appended += 1;
+        // Always before an entry is there, as when it has no room.
+        if (appended % renewedEvery === 0) renew(owner);
         fate.step();
         this.#remains.get(owner)?.since.push({ owner, kind, position, body: Buffer.from(body) });
       },

@@ -193,6 +193,7 @@ const bounds: readonly Mutation[] = [
 const bridge = 'proxy/bridge.js';
 const protection = 'proxy/takeover/protection.js';
 const recover = 'proxy/takeover/recover.js';
+const saved = 'proxy/takeover/saved.js';
 
 /** What the next worker of the proxy must know, and does with it. */
 const takingOver: readonly Mutation[] = [
@@ -274,6 +275,24 @@ const takingOver: readonly Mutation[] = [
     file: recover,
     from: 'if (this.#ended === undefined)\n                    this.#bytes.push(body);',
     to: ';',
+  },
+  {
+    name: 'bytes that a checkpoint has left out may go',
+    file: saved,
+    from: 'kept.use(delivered - left);',
+    to: 'kept.use(delivered);',
+  },
+  {
+    name: 'bytes are left out that came before those that are kept',
+    file: saved,
+    from: 'Math.min(bytes, delivered - kept.from)',
+    to: 'bytes',
+  },
+  {
+    name: 'a socket that is gone is put down as if it went on',
+    file: bridge,
+    from: 'isClosing ? { ...known',
+    to: 'false ? { ...known',
   },
   {
     name: 'streams that were being opened do not begin anew',

@@ -10,7 +10,7 @@ const failed = (error: Error): never => {
 const journal = new Journal({ directory, limits: { segmentBytes: 64 * 1024, segmentsMin: 1_000 }, failed });
 journal.begin(1, () => Buffer.from('state'));
 for (let position = 0; position < 200_000; position++) {
-  // Of every length up to one that a checksum covers at both ends only; all bytes of a body are the same.
+  // Of every length, most of them longer than what a checksum covers; all bytes of a body are the same.
   journal.append(1, entryKinds.fromDriver, position, Buffer.alloc((position * 37) % 3_000, position % 251));
   if (position === 1_000) process.send?.('busy');
 }

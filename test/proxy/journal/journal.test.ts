@@ -1,14 +1,26 @@
 import { execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { entryKinds } from '../../../proxy/journal/entry.js';
 import type { JournalError } from '../../../proxy/journal/errors.js';
 import { Journal, readJournal } from '../../../proxy/journal/journal.js';
 import type { JournalLimits } from '../../../proxy/journal/limits.js';
+import { readSegment } from '../../../proxy/journal/segment.js';
 
 const { fromDriver, fromDatabase, event } = entryKinds;
 
@@ -20,7 +32,11 @@ function place(t: Test): string {
 
 function open(directory: string, limits: Partial<JournalLimits> = {}): { journal: Journal; errors: JournalError[] } {
   const errors: JournalError[] = [];
-  const journal = new Journal({ directory, limits, failed: (error) => errors.push(error) });
+  const journal = new Journal({
+    directory,
+    limits: { segmentsOfFew: 0, ...limits },
+    failed: (error) => errors.push(error),
+  });
   return { journal, errors };
 }
 
@@ -59,6 +75,57 @@ t.test(
   },
 );
 
+t.test('what a checkpoint leaves out is found before it, whatever is written, acknowledged and read back when', (t) => {
+  const step = fc.record({
+    owner: fc.integer({ min: 1, max: 3 }),
+    bytes: fc.integer({ min: 1, max: 900 }),
+    acked: fc.nat(1_200),
+  });
+  let leftOut = 0;
+  const property = fc.property(fc.array(step, { minLength: 30, maxLength: 150 }), (steps) => {
+    const directory = mkdtempSync(join(tmpdir(), 'hf-journal-'));
+    const { journal } = open(directory, { segmentBytes: 4096, segmentsMin: 3 });
+    const sent = new Map([1, 2, 3].map((owner) => [owner, { base: 0, bytes: Buffer.alloc(0) }]));
+    for (const [owner, state] of sent) {
+      // From `base` on it is stored; a checkpoint says from where to where, and repeats what it must.
+      journal.begin(owner, (kept) => {
+        const from = kept === undefined ? state.bytes.length : Math.max(kept.from, state.base);
+        if (from < state.bytes.length) kept?.use(from);
+        leftOut += state.bytes.length - from;
+        return [Buffer.from(`${state.base} ${state.bytes.length};`), state.bytes.subarray(state.base, from)];
+      });
+    }
+    for (const { owner, bytes, acked } of steps) {
+      const state = sent.get(owner);
+      if (state === undefined) continue;
+      const chunk = Buffer.alloc(bytes, String.fromCharCode(65 + (state.bytes.length % 26)));
+      journal.append(owner, fromDatabase, state.bytes.length, chunk);
+      state.bytes = Buffer.concat([state.bytes, chunk]);
+      state.base = Math.min(state.bytes.length, state.base + acked);
+      for (const [each, { checkpoint, before, since }] of readJournal(directory)) {
+        const { base = 0, bytes: all = Buffer.alloc(0) } = sent.get(each) ?? {};
+        const text = checkpoint.toString();
+        const [from = 0, to = 0] = text.split(/[ ;]/, 2).map(Number);
+        const repeated = checkpoint.subarray(text.indexOf(';') + 1);
+        const found = Buffer.alloc(all.length);
+        repeated.copy(found, from);
+        for (const entry of before) {
+          const skipped = Math.max(0, from + repeated.length - entry.position);
+          if (entry.position + entry.body.length <= to)
+            entry.body.subarray(skipped).copy(found, entry.position + skipped);
+        }
+        for (const { position, body } of since) body.copy(found, position);
+        if (!found.subarray(base).equals(all.subarray(base))) throw new Error(`bytes of ${each} are missing`);
+      }
+    }
+    journal.close();
+    rmSync(directory, { recursive: true });
+  });
+  fc.assert(property, { numRuns: 50 });
+  t.ok(leftOut > 0, `${leftOut} bytes were left out`);
+  t.end();
+});
+
 t.test('owners that have grown since their last checkpoints are each written anew once, and the log goes on', (t) => {
   const directory = place(t);
   const { journal, errors } = open(directory, { segmentBytes: 4096, segmentsMin: 2 });
@@ -79,30 +146,43 @@ t.test('owners that have grown since their last checkpoints are each written ane
   t.end();
 });
 
-t.test('cut off after any byte, a journal gives what had been written whole by then', (t) => {
+t.test('killed after any store, a process leaves what it had written whole by then', (t) => {
   const directory = place(t);
   const { journal } = open(directory);
-  journal.begin(1, () => Buffer.from('state'));
-  for (let i = 0; i < 5; i++) journal.append(1, fromDriver, i * 3, Buffer.from('abc'));
-  // Longer than what a checksum covers whole.
-  journal.append(1, fromDatabase, 0, Buffer.alloc(5_000, 'x'));
-  journal.close();
   const [name = ''] = readdirSync(directory);
-  const file = readFileSync(join(directory, name));
-  const whole = file.subarray(0, file.lastIndexOf('x') + 1);
-  const all = remains(directory)[1] ?? [];
-  t.equal(all.length, 7);
-  const wrong: number[] = [];
-  for (let bytes = whole.length; bytes >= 16; bytes--) {
-    truncateSync(join(directory, name), bytes);
-    const found = remains(directory)[1] ?? [];
-    const isPrefix = found.every((entry, at) => entry === all[at]) && found.length < 7 === bytes < whole.length;
-    // What the rest of the space may hold, from the time the file was used before.
-    writeFileSync(join(directory, name), Buffer.concat([whole.subarray(0, bytes), Buffer.alloc(64, 0x55)]));
-    const isSame = (remains(directory)[1] ?? []).length === found.length;
-    if (!isPrefix || !isSame) wrong.push(bytes);
+  const path = join(directory, name);
+  // What the rest of the space holds from the time it was used before.
+  const file = openSync(path, 'r+');
+  writeSync(file, Buffer.alloc(20_000, 0x01), 0, 20_000, 64);
+  closeSync(file);
+  journal.begin(1, () => Buffer.from('state'));
+  let at = 16 + 22 + 'state'.length;
+  for (const body of [Buffer.from('abc'), Buffer.alloc(500, 'x'), Buffer.alloc(0)]) {
+    const before = readFileSync(path);
+    const known = readSegment(path).length;
+    journal.append(1, fromDatabase, 7, body);
+    const after = readFileSync(path);
+    // The body, that nothing follows, and of the head the checksum last.
+    const stores = [
+      [22, body.length],
+      [22 + body.length + 14, 2],
+      [0, 4],
+      [8, 14],
+      [4, 4],
+    ].flatMap(([from = 0, count = 0]) => Array.from({ length: count }, (_, index) => at + from + index));
+    const image = Buffer.from(before);
+    const wrong = stores.filter((offset, index) => {
+      image[offset] = after[offset] ?? 0;
+      writeFileSync(join(directory, 'image.journal'), image);
+      const isWhole = index === stores.length - 1;
+      return readSegment(join(directory, 'image.journal')).length !== (isWhole ? known + 1 : known);
+    });
+    t.strictSame(wrong, []);
+    t.ok(image.equals(after), 'these are all stores');
+    rmSync(join(directory, 'image.journal'));
+    at += 22 + body.length;
   }
-  t.strictSame(wrong, []);
+  journal.close();
   t.end();
 });
 
@@ -175,6 +255,75 @@ function joined(directory: string): Map<number, string> {
     ]),
   );
 }
+
+t.test('what a driver has sent is never taken for an entry, whatever it is', (t) => {
+  const directory = place(t);
+  const { journal } = open(directory);
+  const path = join(directory, readdirSync(directory)[0] ?? '');
+  journal.begin(1, () => Buffer.from('state'));
+  journal.append(1, fromDriver, 0, Buffer.from('abc'));
+  const entry = readFileSync(path).subarray(16 + 22 + 5, 16 + 22 + 5 + 22 + 3);
+  // From the time the space was used before: just behind the next entry, and good in all that can be checked.
+  const file = openSync(path, 'r+');
+  writeSync(file, entry, 0, entry.length, 16 + 22 + 5 + 2 * (22 + 3));
+  closeSync(file);
+  journal.append(1, fromDriver, 3, Buffer.from('def'));
+  t.strictSame(remains(directory), { 1: ['state', '2@0:abc', '2@3:def'] });
+  journal.close();
+  t.end();
+});
+
+t.test('few entries, which are long, may stay longer; many may not', (t) => {
+  const directory = place(t);
+  const limits = { segmentBytes: 1_000, segmentsMin: 3, segmentsOfFew: 10, entriesMax: 40, sparesMax: 0 };
+  const { journal } = open(directory, limits);
+  let taken = 0;
+  journal.begin(1, () => {
+    taken += 1;
+    return Buffer.from('state');
+  });
+  const filesWith = (bytes: number) => {
+    for (let i = 0; i < 40_000 / bytes; i++) journal.append(1, fromDriver, i, Buffer.alloc(bytes - 22));
+    return readdirSync(directory).length;
+  };
+  t.equal(filesWith(900), 11);
+  const before = taken;
+  t.equal(filesWith(50), 4);
+  t.ok(taken - before >= 8, 'a checkpoint for each time around');
+  journal.close();
+  t.end();
+});
+
+t.test('files of version 1 are read', (t) => {
+  const directory = place(t);
+  const bodies = [Buffer.from('state'), Buffer.alloc(2_048, 'a'), Buffer.alloc(5_000, 'b')];
+  const file = Buffer.alloc(16_384);
+  file.write('HFJR');
+  file.writeUInt16LE(1, 4);
+  file.writeUIntLE(7, 8, 6);
+  let at = 16;
+  for (const [index, body] of bodies.entries()) {
+    const head = Buffer.alloc(22);
+    head.writeUInt32LE(body.length);
+    head.writeUIntLE(3, 8, 6);
+    head.writeUInt16LE(index === 0 ? 1 : fromDriver, 14);
+    head.writeUIntLE(index, 16, 6);
+    // Both ends, of 1,024 bytes each, when there is more between them.
+    const covered = body.length <= 2_048 ? [body] : [body.subarray(0, 1_024), body.subarray(-1_024)];
+    const sum = [head.subarray(0, 4), head.subarray(8), ...covered].reduce((crc, part) => crc32(part, crc), 7);
+    head.writeUInt32LE(sum, 4);
+    Buffer.concat([head, body]).copy(file, at);
+    at += 22 + body.length;
+  }
+  writeFileSync(join(directory, '000000000007.journal'), file);
+  const whole = { 3: ['state', `2@1:${'a'.repeat(2_048)}`, `2@2:${'b'.repeat(5_000)}`] };
+  t.strictSame(remains(directory), whole);
+  // Where its last byte is not what it was, there is no entry.
+  file.writeUInt8(0, at - 1);
+  writeFileSync(join(directory, '000000000007.journal'), file);
+  t.equal(remains(directory)[3]?.length, 2);
+  t.end();
+});
 
 t.test('a journal that would grow beyond its limit fails once, and says so', (t) => {
   const directory = place(t);

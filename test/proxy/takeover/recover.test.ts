@@ -17,8 +17,8 @@ function recovered(saved: SavedSession, ...since: Entry[]): RecoveredSession {
 }
 
 function recoverAll(saved: SavedSession, since: Entry[], ofWorkload: Entry[] = []) {
-  const workload = { checkpoint: checkpointOf(savedWorkload()), since: ofWorkload };
-  const session = { checkpoint: checkpointOf(saved), since };
+  const workload = { checkpoint: checkpointOf(savedWorkload()), before: [], since: ofWorkload };
+  const session = { checkpoint: checkpointOf(saved), before: [], since };
   // In whatever order they are found.
   return recover(
     new Map([
@@ -138,17 +138,17 @@ t.test('a gap or an overlap in either direction is called damaged, never gone on
 });
 
 t.test('one session that cannot be read does not harm the others', async (t) => {
-  const good = { checkpoint: checkpointOf(savedSession()), since: [] };
+  const good = { checkpoint: checkpointOf(savedSession()), before: [], since: [] };
   const checkpoint = checkpointOf(savedSession());
   const other = checkpointOf(savedSession(), { version: 99, oldest: 99 });
   const record = { ...recordOf(), version: 99, oldest: 99 };
   const { workloads, damaged } = recover(
     new Map([
-      [16, { checkpoint: checkpointOf(savedWorkload()), since: [] }],
-      [17, { checkpoint: checkpoint.subarray(1), since: [] }],
+      [16, { checkpoint: checkpointOf(savedWorkload()), before: [], since: [] }],
+      [17, { checkpoint: checkpoint.subarray(1), before: [], since: [] }],
       [18, good],
-      [19, { checkpoint: other, since: [] }],
-      [20, { checkpoint: checkpointOf(savedSession({ record })), since: [] }],
+      [19, { checkpoint: other, before: [], since: [] }],
+      [20, { checkpoint: checkpointOf(savedSession({ record })), before: [], since: [] }],
       [21, { ...good, since: [entry(entryKinds.event, Buffer.from([0xc1]))] }],
     ]),
     now,

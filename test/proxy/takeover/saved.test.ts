@@ -1,8 +1,17 @@
-import { pack } from 'msgpackr';
+import { pack, unpack } from 'msgpackr';
 import t from 'tap';
 import { TakeoverError } from '../../../proxy/takeover/errors.js';
-import { packNote, savedVersion, unpackNote, unpackSaved } from '../../../proxy/takeover/saved.js';
-import { checkpointOf, firstForm, recordOf, savedSession, savedWorkload, stream } from './left.js';
+import {
+  packNote,
+  packSaved,
+  type SavedSession,
+  savedVersion,
+  unpackNote,
+  unpackSaved,
+} from '../../../proxy/takeover/saved.js';
+import { checkpointOf, chunk, firstForm, recordOf, savedSession, savedWorkload, stream } from './left.js';
+
+const text = (words: string) => Buffer.from(words);
 
 /** A checkpoint as a program of another version would have written it. */
 function written(saved: object, version: number, oldest: number): Buffer {
@@ -78,3 +87,45 @@ function codeOf(action: () => unknown): unknown {
     return error instanceof TakeoverError ? error.code : error;
   }
 }
+
+t.test('bytes that stand before a checkpoint are left out, and found again', async (t) => {
+  // Positions 15 to 40 are stored; the driver has got what is before them.
+  const saved = savedSession({
+    stream: { ...savedSession().stream, bytes: [text('fifteen..'), text('twenty-four.....')] },
+  });
+  const before = [chunk('fromDatabase', 10, 'what fifteen..'), chunk('fromDatabase', 24, 'twenty-four.....')];
+  for (const [from, included] of [
+    [0, ''],
+    [15, ''],
+    [20, 'fifte'],
+    [24, 'fifteen..'],
+    [40, 'fifteen..twenty-four.....'],
+  ] as const) {
+    const used: number[] = [];
+    const packed = Buffer.concat(packSaved(saved, { from, use: (position) => used.push(position) }));
+    t.strictSame(used, from === 40 ? [] : [Math.max(15, from)]);
+    t.ok(packed.toString('latin1').endsWith(included), `from ${from}: ${included}`);
+    const { stream } = unpackSaved(packed, before) as SavedSession;
+    t.equal(Buffer.concat(stream.bytes).toString(), 'fifteen..twenty-four.....');
+    if (from === 40) continue;
+    const damaged = { code: 'takeover-damaged' };
+    t.throws(() => unpackSaved(packed, before.slice(0, 1)), damaged, 'the last ones are missing');
+    t.throws(() => unpackSaved(packed), damaged);
+    t.match(unpack(packed.subarray(5, 5 + packed.readUInt32LE(1))), { oldest: 3 });
+  }
+  const all = Buffer.concat(packSaved(saved));
+  t.match(unpack(all.subarray(5, 5 + all.readUInt32LE(1))), { oldest: 2 }, 'a program that knows version 2 can go on');
+});
+
+t.test('bytes that are not those of the database, or not the last of it, are never left out', async (t) => {
+  const { stream } = savedSession();
+  for (const more of [
+    { altered: true },
+    { stream: { ...stream, ended: 'closed' as const } },
+    { record: undefined, closed: { consumed: 0, driverEnded: false } },
+  ]) {
+    const saved = savedSession(more);
+    const packed = Buffer.concat(packSaved(saved, { from: 0, use: () => t.fail('left out') }));
+    t.same(unpackSaved(packed), saved);
+  }
+});

@@ -18,6 +18,7 @@ import {
   tokenBytes,
   type Verdict,
 } from '../../../shim/link/resume.js';
+import type { StreamImage } from '../../../shim/link/stream.js';
 
 /** One end as a test sees it: what arrived, what ended, and how much of it the next hop has taken. */
 export class End implements FrameSink {
@@ -26,6 +27,8 @@ export class End implements FrameSink {
   readonly endings = new Map<StreamId, EndCode[]>();
   readonly forgotten: StreamId[] = [];
   readonly rooms: StreamId[] = [];
+  /** The stream when its end was told last. Bytes in it are copied by nobody. */
+  atEnd: StreamImage | undefined;
   /** How often the owner was told that acknowledgements wait. */
   acksWaiting = 0;
   /** False: the next hop takes nothing until `consume` is called. */
@@ -44,7 +47,10 @@ export class End implements FrameSink {
         this.arrived.set(id, list);
         if (this.eager) this.consume(id);
       },
-      peerEnded: (id, code) => void this.endings.set(id, [...(this.endings.get(id) ?? []), code]),
+      peerEnded: (id, code) => {
+        this.endings.set(id, [...(this.endings.get(id) ?? []), code]);
+        this.atEnd = this.link.imageOf(id);
+      },
       room: (id) => void this.rooms.push(id),
       forgotten: (id) => void this.forgotten.push(id),
       wake: () => undefined,

@@ -205,3 +205,17 @@ t.test('a link that is taken up says when the window is full, and when there is 
   t.strictSame(next.rooms, [id]);
   t.equal(next.link.storedBytes, 0);
 });
+
+t.test('the end that the peer makes of a stream is told before what is stored for it goes', async (t) => {
+  const pair = new Pair(limits);
+  pair.bind();
+  const id = pair.shim.link.open();
+  pair.pump();
+  pair.shim.eager = false;
+  pair.proxy.link.send(id, down.a);
+  pair.shim.link.end(id, 'lost');
+  pair.pump();
+  const { atEnd } = pair.proxy;
+  t.ok(Buffer.concat([...(atEnd?.bytes ?? [])]).equals(down.a), 'whoever puts the stream down has these bytes still');
+  t.equal(atEnd?.ended, 'lost', 'and knows that nothing more is stored');
+});
