@@ -22,8 +22,8 @@ export const defaultJournalLimits: JournalLimits = {
   segmentBytes: 1024 * 1024,
   // With four, checkpoints were a twentieth of the processor time of small calls, and a sixth of that of bulk (docs/performance.md).
   segmentsMin: 8,
-  segmentsOfFew: 32,
-  entriesMax: 16_384,
+  segmentsOfFew: 16,
+  entriesMax: 32_768,
   // What is alive goes up and down with what shims have not acknowledged: 4 MiB with sixteen streams that are busy.
   sparesMax: 8,
   journalBytesMax: 4 * 1024 * 1024 * 1024,

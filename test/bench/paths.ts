@@ -10,16 +10,16 @@ import { node } from '../../fixtures/lab/world.js';
 import { hostCertificate, hostKey } from '../proxy/backend/conformance/certificates.js';
 import { findHaproxy, type HaproxyFound, type Hop, haproxyConfig } from './haproxy.js';
 
-/** Ways from a driver to the database. */
+/** Ways from a driver to the database, in the order in which they are measured: what is compared comes one after the other. */
 export const pathNames = [
   'direct',
   'haproxy-1',
-  'haproxy-2',
   'haproxy-2-apart',
-  'haproxy-2-tls',
+  'haproxy-2',
   'holdfast',
-  'holdfast-tls',
   'holdfast-no-journal',
+  'holdfast-tls',
+  'haproxy-2-tls',
 ] as const;
 export type PathName = (typeof pathNames)[number];
 

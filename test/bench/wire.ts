@@ -61,29 +61,43 @@ export async function askProgram(stand: Stand, program: string, words: readonly 
   return JSON.parse(stdout);
 }
 
-/** Of the one window over each way before anything counts. */
+/** Of the windows over each way before anything counts. */
 export const warmPace: Pace = { warmMs: 0, measureMs: 1_200, roundsMax: 1, budgetMs: 0 };
+
+/** All ways have the first one; a runtime has to have seen each kind of load, and as many connections as it will see. */
+const warmLoads = [
+  { load: 'small', connections: 16 },
+  { load: 'small', connections: 1_000 },
+  { load: 'bulkd', connections: 16 },
+  { load: 'bulku', connections: 16 },
+] as const;
 
 /**
  * Programs that have just been started are not what is measured: a runtime compiles what it does often, a proxy makes memory that
- * it keeps. With one connection Holdfast was measured at a quarter of its pace without this.
+ * it keeps. With one connection Holdfast was measured at a quarter of its pace without this, bulk at two thirds after the first
+ * window alone.
  */
 export async function warmUp(ways: readonly Path[], ask: Ask, level: Point['level'], say: (text: string) => void) {
-  say(`warming up ${ways.length} ways, ${level}`);
-  for (const way of ways) await ask(way, { level, load: 'small', connections: 16 });
+  for (const way of ways) {
+    say(`warming up, ${level}: ${way.name}`);
+    const isCompiled = way.shimControl === undefined;
+    for (const each of isCompiled || level === 'sql' ? warmLoads.slice(0, 1) : warmLoads) {
+      await ask(way, { level, ...each });
+    }
+  }
 }
 
 /** Interleaved: each round has each point once over each way, every other round in the opposite order of ways. */
 export async function measureRounds(
   ways: readonly Path[],
   points: readonly Point[],
-  isMeasured: (path: Path, point: Point) => boolean,
+  isMeasured: (path: Path, point: Point, round: number) => boolean,
   pace: Pace,
   ask: Ask,
   say: (text: string) => void,
 ): Promise<Measured[]> {
   const pairs = points.flatMap((point) =>
-    ways.filter((path) => isMeasured(path, point)).map((path) => ({ path, point })),
+    ways.filter((path) => isMeasured(path, point, 0)).map((path) => ({ path, point })),
   );
   const samples = new Map(pairs.map((pair) => [pair, [] as Sample[]]));
   const beganMs = performance.now();
@@ -92,7 +106,7 @@ export async function measureRounds(
     if (round > 0 && roundBeganMs - beganMs + roundMs > pace.budgetMs) break;
     for (const point of points) {
       say(`round ${round + 1}: ${point.level}, ${point.load}, ${point.connections} connections`);
-      const here = pairs.filter((pair) => pair.point === point);
+      const here = pairs.filter((pair) => pair.point === point && isMeasured(pair.path, point, round));
       for (const pair of round % 2 === 0 ? here : here.toReversed()) {
         samples.get(pair)?.push(await ask(pair.path, pair.point));
       }
