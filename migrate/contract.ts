@@ -4,7 +4,7 @@ import { defineContract } from '../shim/control/rpc.js';
 import { evacuationEvent, evacuationRecord } from './fleet/evacuation.js';
 import { evacuateRequest, labels, nodeLoad } from './fleet/messages.js';
 import { briefMove, chainFault, sealedRecord } from './history.js';
-import { commandWordsMax, environmentMax, historyMax } from './limits.js';
+import { commandWordsMax, environmentMax, historyMax, volumesMax } from './limits.js';
 import { inspection, inspectRequest } from './preflight/facts.js';
 import { preflightReport } from './preflight/finding.js';
 import { asker, carrierNames, moveConditions, moveEvent, moveRecord, moverNames, wantedMovers } from './record.js';
@@ -33,7 +33,7 @@ const workload = z.object({
   isolated: z.boolean(),
   /** What it was started for. */
   mover,
-  /** What runc calls it, when it is a container. */
+  /** What runc or podman call it, when it is a container. */
   container: z.string().optional(),
   command: z.array(z.string()),
   startedAt: z.string(),
@@ -64,10 +64,13 @@ export const agentContract = defineContract('holdfast-agent', 1, {
   run: {
     request: z.object({
       name,
-      /** Empty: that of the bundle. */
+      /** Empty: that of the bundle or image. */
       command: z.array(z.string()).max(commandWordsMax),
       /** Directory of an OCI bundle, when it is to be a container. */
       bundle: z.string().optional(),
+      /** Or an image of podman, with what of the node is mounted into it. */
+      image: z.string().optional(),
+      volumes: z.array(z.string()).max(volumesMax).optional(),
       cwd: z.string(),
       env: z
         .record(z.string(), z.string())

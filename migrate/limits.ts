@@ -15,9 +15,11 @@ export const movesMsMax = 8_000;
 export const stopMsMax = 5_000;
 /** Workloads of one agent. */
 export const workloadsMax = 1_000;
-/** Words and bytes of a command. */
+/** Words of a command, and variables that it gets. */
 export const commandWordsMax = 1_000;
 export const environmentMax = 1_000;
+/** Mounts of one container. */
+export const volumesMax = 100;
 /** Greatest ghost file (deleted, still open) that goes along with an image. */
 export const ghostBytesMax = 256 * 1_048_576;
 /** Moves that an agent lists at once. */

@@ -6,7 +6,7 @@ export const failure = z.object({ code: z.string(), message: z.string() });
 /** Who gives a command, for records and audit logs. */
 export const asker = z.object({ user: z.string(), host: z.string() });
 /** Ways to take processes along; a workload is started for one of them. */
-export const carrierNames = ['criu', 'runc'] as const;
+export const carrierNames = ['criu', 'runc', 'podman'] as const;
 export type CarrierName = (typeof carrierNames)[number];
 export const moverNames = [...carrierNames, 'relink'] as const;
 /** What can be asked for; own: as the workload was started. */

@@ -36,7 +36,7 @@ export async function runWorkload(node: Node, request: RunRequest): Promise<Work
     if (existing !== undefined) await carrierOf(existing).end(node.tools, existing, existing.isolated);
     const directory = node.store.create(request.name);
     const isolated = process.getuid?.() === 0;
-    const mover: CarrierName = request.bundle === undefined ? 'criu' : 'runc';
+    const mover = carrierFor(request);
     const process_ = await carrierOf({ mover }).start({
       ...{ ...request, directory, isolated, tools: node.tools },
       shim: shimSettings(node, request),
@@ -51,6 +51,11 @@ export async function runWorkload(node: Node, request: RunRequest): Promise<Work
     node.log.info({ workload: name, pid: workload.pid, isolated }, 'workload started');
     return workloadInfo(node, workload);
   });
+}
+
+function carrierFor({ bundle, image }: RunRequest): CarrierName {
+  if (image !== undefined) return 'podman';
+  return bundle === undefined ? 'criu' : 'runc';
 }
 
 /** As they would stand in the shim's YAML file; the names are those of its flags. */

@@ -69,7 +69,7 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
       const underWay = restoring.get(move);
       underWay?.stop.abort();
       await underWay?.done;
-      const copy = findCopy(node, workload, move);
+      const copy = await findCopy(node, workload, move);
       if (copy !== undefined) await carriedBy(node, workload, move).carrier.end(node.tools, copy, true);
       receptions.get(move)?.close();
       receptions.delete(move);
@@ -77,7 +77,7 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
       return {};
     },
     copy: async ({ workload, move }) => {
-      const copy = findCopy(node, workload, move);
+      const copy = await findCopy(node, workload, move);
       if (copy === undefined || !isAlive(copy.pid, copy.startTicks)) return { state: 'none' };
       const { pid, startTicks, isReleased } = copy;
       return { state: isReleased ? 'running' : 'stopped', process: { pid, startTicks } };
@@ -87,7 +87,7 @@ export function targetHandlers(node: Node): Handlers<TargetVerbs> {
 
 /** First the shim alone. Only when the sessions are its own does the application run. */
 async function bindCopy(node: Node, names: MoveNames, shimPid: number): Promise<Bound> {
-  const copy = findCopy(node, names.workload, names.move);
+  const copy = await findCopy(node, names.workload, names.move);
   if (copy === undefined) throw new MoveError('unknown-move', `${node.name} has restored nothing for ${names.move}`);
   const tree = processTree(copy.pid, true);
   const shim = outerPid(tree, shimPid);
@@ -108,11 +108,11 @@ function carriedBy(node: Node, name: string, move: string): { readonly carrier: 
 }
 
 /** Also one whose agent died before it could write down that CRIU was done. */
-function findCopy(node: Node, workload: string, move: string): Copy | undefined {
+async function findCopy(node: Node, workload: string, move: string): Promise<Copy | undefined> {
   const written = node.store.readCopy(workload, move);
   if (written !== undefined) return written;
   const { carrier, job } = carriedBy(node, workload, move);
-  const restored = carrier.restored(job);
+  const restored = await carrier.restored(job);
   return restored === undefined ? undefined : { ...restored, isReleased: false };
 }
 
@@ -122,7 +122,7 @@ function findCopy(node: Node, workload: string, move: string): Copy | undefined 
 export async function clearCopies(node: Node): Promise<void> {
   for (const workload of node.store.all()) {
     for (const move of node.store.moves(workload.name)) {
-      const copy = findCopy(node, workload.name, move);
+      const copy = await findCopy(node, workload.name, move);
       const isWanted = workload.moving?.move === move || copy?.pid === workload.pid;
       if (copy === undefined || copy.isReleased || isWanted || !isAlive(copy.pid, copy.startTicks)) continue;
       if (!sameNetwork(copy.pid) || processState(copy.pid)?.state !== 'T') continue;

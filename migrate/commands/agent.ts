@@ -29,6 +29,7 @@ export const agent = defineCommand({
     ),
     criu: option(text('PATH'), 'criu', 'the CRIU to freeze and restore with'),
     runc: option(text('PATH'), 'runc', 'the runc that starts and moves containers (holdfast run --bundle)'),
+    podman: option(text('PATH'), 'podman', 'the podman that starts and moves containers (holdfast run --image)'),
     'monitor-file': optional(
       path(),
       'YAML file with connect-string, user and password of an account that may read limits of the database, for preflight',
@@ -64,7 +65,7 @@ export const agent = defineCommand({
       securitySettings: settings,
       workloadKeys: settings.workloadKeys,
       store: openStore(settings),
-      tools: { criu: settings.criu, runc: settings.runc },
+      tools: { criu: settings.criu, runc: settings.runc, podman: settings.podman },
       ...(settings.monitorFile === undefined ? {} : { monitor: loadMonitor(settings.monitorFile) }),
       ...(settings.hooksDir === undefined
         ? {}

@@ -142,6 +142,7 @@ export const nodes = defineCommand({
       workloads: reply?.workloads,
       criu: shownTool(reply?.carriers.criu),
       runc: shownTool(reply?.carriers.runc),
+      podman: shownTool(reply?.carriers.podman),
     }));
     if (settings.json) printJson(rows);
     else printTable(nodeColumns, rows, 'the cluster file names no nodes');
@@ -162,6 +163,7 @@ interface NodeView {
   readonly workloads: number | undefined;
   readonly criu: string | undefined;
   readonly runc: string | undefined;
+  readonly podman: string | undefined;
 }
 
 const nodeColumns: readonly Column<NodeView>[] = [
@@ -171,6 +173,7 @@ const nodeColumns: readonly Column<NodeView>[] = [
   { head: 'workloads', cell: ({ workloads }) => workloads, align: 'right' },
   { head: 'criu', cell: ({ criu }) => criu ?? '-' },
   { head: 'runc', cell: ({ runc }) => runc ?? '-', spare: 1 },
+  { head: 'podman', cell: ({ podman }) => podman ?? '-', spare: 2 },
 ];
 
 /** The list is not whole: a line for each part that gave no answer. @returns the exit code */

@@ -26,7 +26,7 @@ export const move = defineCommand({
     mover: option(
       choice(...wantedMovers),
       'own',
-      'own: as it was started, criu for processes, runc for containers; relink moves only the link, for trials without root',
+      'own: as it was started, criu for processes, runc and podman for containers; relink moves only the link, for trials without root',
     ),
     'allow-unknown': option(flag(), 'false', 'move also sessions that cannot be watched (encrypted, unknown driver)'),
     ...conditionOptions,

@@ -18,6 +18,14 @@ export const run = defineCommand({
       path('DIR'),
       'OCI bundle (config.json and root file system) to start as a container, by runc; its own command when none is given',
     ),
+    image: optional(
+      text('IMAGE'),
+      'image of podman, which must be at every node, to start as a container; its own command when none is given',
+    ),
+    volume: optional(
+      list(text('DIR:DIR[:ro]')),
+      'of --image: directories of the node, and where the container sees them; every node needs the same',
+    ),
     cwd: optional(path('DIR'), 'working directory of the application; the present one when left out'),
     env: optional(
       list(text('NAME[=VALUE]')),
@@ -33,19 +41,25 @@ export const run = defineCommand({
   examples: [
     ['holdfast run --name orders -- node orders.js', 'An application that connects to 127.0.0.1:1521'],
     ['holdfast run --name web --bundle /srv/bundles/web', 'A container; its application connects to 127.0.0.1:1521'],
+    ['holdfast run --name web --image registry.example/web:7 --volume /srv/web:/data', 'The same by podman'],
     [
       'holdfast run --name billing --node node-b --listen 127.0.0.1:1621 --env ZONE=eu -- ./billing',
       'A second one, elsewhere',
     ],
   ],
   async main({ settings, args }) {
-    const { bundle } = settings;
-    if (args.length === 0 && bundle === undefined)
-      throw new ConfigError('bad-option', 'there is nothing to run: a command, or --bundle');
-    if (bundle !== undefined && settings.cwd !== undefined)
-      throw new ConfigError('bad-option', '--cwd: the working directory of a container is that of its bundle');
+    const { bundle, image, volume } = settings;
+    const isContainer = bundle !== undefined || image !== undefined;
+    if (args.length === 0 && !isContainer)
+      throw new ConfigError('bad-option', 'there is nothing to run: a command, --bundle or --image');
+    if (bundle !== undefined && image !== undefined)
+      throw new ConfigError('bad-option', '--bundle and --image: a container is made of one of them');
+    if (volume !== undefined && image === undefined)
+      throw new ConfigError('bad-option', '--volume: it is for --image; a bundle names its own mounts');
+    if (isContainer && settings.cwd !== undefined)
+      throw new ConfigError('bad-option', '--cwd: the working directory of a container is that of its bundle or image');
     // Those of this shell are not for a container: it has its own.
-    const own = bundle === undefined ? { HOME: process.env.HOME ?? '/', PATH: process.env.PATH ?? '' } : {};
+    const own = !isContainer ? { HOME: process.env.HOME ?? '/', PATH: process.env.PATH ?? '' } : {};
     const operator = new Operator(settings);
     const node = settings.node ?? operator.nodes[0] ?? '';
     const workload = await operator.ask(
@@ -59,6 +73,7 @@ export const run = defineCommand({
         listen: settings.listen,
         labels: labelsOf(settings.label ?? []),
         ...(bundle === undefined ? {} : { bundle: resolve(bundle) }),
+        ...(image === undefined ? {} : { image, volumes: [...(volume ?? [])] }),
       },
       { timeoutMs: 0 },
     );

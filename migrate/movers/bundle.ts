@@ -3,7 +3,8 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { MoveError } from '../errors.js';
 
-const mount = z.looseObject({
+/** A mount of a container. */
+export const mount = z.looseObject({
   destination: z.string(),
   type: z.string().optional(),
   source: z.string().optional(),
@@ -47,7 +48,7 @@ export interface Outside {
 }
 
 /** The bit of CAP_SYS_RESOURCE (capabilities(7)): without it CRIU cannot read the limits of a process of another user. */
-const sysResource = 1n << 24n;
+export const sysResource = 1n << 24n;
 
 /**
  * What a container must not have, and why.
@@ -113,18 +114,24 @@ export function withShim(
   };
 }
 
+/** Where the files of a container are at the node. Without a root: its engine keeps that. */
+interface Whereabouts {
+  readonly root?: BundleConfig['root'] | undefined;
+  readonly mounts?: readonly z.infer<typeof mount>[] | undefined;
+}
+
 /** What of the node the container consists of: the target must have the same. */
-export function partsOf({ root, mounts = [] }: BundleConfig): readonly string[] {
+export function partsOf({ root, mounts = [] }: Whereabouts): readonly string[] {
   const sources = mounts.filter(isBind).filter(({ destination }) => destination !== inside.workload);
-  return [root.path, ...sources.flatMap(({ source }) => source ?? [])];
+  return [...(root === undefined ? [] : [root.path]), ...sources.flatMap(({ source }) => source ?? [])];
 }
 
 /** Where a file of the container is at the node; undefined for what has no place there, as in /proc or on a tmpfs. */
-export function hostPath({ root, mounts = [] }: BundleConfig, path: string): string | undefined {
+export function hostPath({ root, mounts = [] }: Whereabouts, path: string): string | undefined {
   const over = mounts
     .filter(({ destination }) => path === destination || path.startsWith(`${destination.replace(/\/$/, '')}/`))
     .toSorted((one, other) => other.destination.length - one.destination.length)[0];
-  if (over === undefined) return join(root.path, path);
+  if (over === undefined) return root && join(root.path, path);
   if (!isBind(over) || over.source === undefined) return undefined;
   return join(over.source, path.slice(over.destination.length));
 }

@@ -23,7 +23,7 @@ export const criu = {
     dump,
     thaw: async () => undefined,
     restore,
-    restored: ({ directory }) => processIn(pidFileIn(directory)),
+    restored: async ({ directory }) => processIn(pidFileIn(directory)),
     end: async (_tools, first, isolated) => killTree({ ...first, isolated }),
     parts: () => [],
     hostPath: () => (path) => path,

@@ -9,6 +9,7 @@ export interface Tools {
   /** Paths. */
   readonly criu: string;
   readonly runc: string;
+  readonly podman: string;
 }
 
 /** Whether a mover can work at a node. */
@@ -61,7 +62,7 @@ export interface Carrier {
    */
   restore(job: Job, stop?: AbortSignal): Promise<ProcessIdentity>;
   /** The first process of what was restored for this move, while it lives. */
-  restored(job: Job): ProcessIdentity | undefined;
+  restored(job: Job): Promise<ProcessIdentity | undefined>;
   /** Kills processes, stopped or not, and what is kept about them. @returns whether nothing is left */
   end(tools: Tools, first: ProcessIdentity, isolated: boolean): Promise<boolean>;
   /** What of the node the workload consists of besides files that are open. @param directory of the workload */

@@ -1,24 +1,27 @@
 import { randomBytes } from 'node:crypto';
-import { chownSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { errorText } from '../../shim/program/errors.js';
-import { MoveError, type MoveErrorCode } from '../errors.js';
-import { ghostBytesMax, startMsMax, stopMsMax } from '../limits.js';
-import { isAlive, processState, processTree, readOrNothing, signal, waitUntil } from '../workload/process.js';
+import { MoveError } from '../errors.js';
+import { startMsMax } from '../limits.js';
+import { isAlive, readOrNothing, waitUntil } from '../workload/process.js';
+import { killTree, type StartOptions, startFailed } from '../workload/start.js';
+import type { ProcessIdentity } from '../workload/store.js';
+import { type BundleConfig, bundleConfig, checkBundle, hostPath, partsOf, withShim } from './bundle.js';
 import {
-  initWords,
-  killTree,
-  packageDirectory,
-  type StartOptions,
-  startFailed,
-  writeStart,
-} from '../workload/start.js';
-import type { ProcessIdentity, StoredWorkload } from '../workload/store.js';
-import { type BundleConfig, bundleConfig, checkBundle, hostPath, inside, partsOf, withShim } from './bundle.js';
+  checkpointStopped,
+  containerOf,
+  copyName,
+  ownCapabilities,
+  prepareShim,
+  resume,
+  runRunc,
+  sharedDirectory,
+} from './container.js';
 import { checkCriu, criu, pidFileIn, processIn } from './criu.js';
 import type { Job, Mover, ToolState, Tools } from './mover.js';
 import { markQueuesSent } from './tcp-image.js';
-import { imageIn, outputOf, perform } from './tool.js';
+import { imageIn, outputOf } from './tool.js';
 
 /**
  * Moves an OCI container that its agent has started from a bundle, by runc's checkpoint and restore. The shim is in the container,
@@ -36,7 +39,7 @@ export const runc = {
     dump,
     thaw: async ({ tools, workload }) => resume(tools, containerOf(workload)),
     restore,
-    restored: (job) => copyOf(job),
+    restored: async (job) => copyOf(job),
     end,
     parts: (_workload, directory) => partsOf(derived(directory)),
     hostPath: (_workload, directory) => {
@@ -59,7 +62,6 @@ async function check(tools: Tools): Promise<ToolState> {
   }
 }
 
-const runDirectory = 'container';
 const bundleDirectory = 'bundle';
 
 async function start(options: StartOptions): Promise<Started> {
@@ -71,16 +73,21 @@ async function start(options: StartOptions): Promise<Started> {
   const command = options.command.length > 0 ? options.command : (config.process.args ?? []);
   if (command.length === 0) throw new MoveError('bundle-unfit', `${bundle} names no command, and none was given`);
   const own = join(directory, bundleDirectory);
-  const shared = join(directory, runDirectory);
+  const shared = sharedDirectory(directory);
   try {
-    prepare(options, config, bundle, command, { own, shared });
+    prepare(options, config, bundle, command, own);
   } catch (cause) {
     throw MoveError.from('start-failed', `the container of ${bundle} could not be made ready`, cause);
   }
   const pidFile = join(own, 'pid');
   // Others have containers too, and may have called one of them that.
   const container = `${name}-${randomBytes(3).toString('hex')}`;
-  await run(tools, ['run', '--detach', '--bundle', own, '--pid-file', pidFile, container], directory, 'start-failed');
+  await runRunc(
+    tools,
+    ['run', '--detach', '--bundle', own, '--pid-file', pidFile, container],
+    directory,
+    'start-failed',
+  );
   const process_ = processIn(pidFile);
   const ended = () => process_ === undefined || !isAlive(process_.pid, process_.startTicks);
   const started = () => readOrNothing(join(shared, 'started')) !== undefined;
@@ -91,31 +98,11 @@ async function start(options: StartOptions): Promise<Started> {
 }
 
 /** Writes the bundle that runc is given, and what the container shares with its agent. */
-function prepare(
-  { directory, shim: settings, env }: StartOptions,
-  config: BundleConfig,
-  bundle: string,
-  command: readonly string[],
-  { own, shared }: { readonly own: string; readonly shared: string },
-): void {
-  for (const each of [own, shared]) mkdirSync(each, { mode: 0o700 });
-  const { uid, gid } = config.process.user;
-  for (const file of [...copyKeys(settings, shared), ...writeStart(shared, settingsInside(settings))])
-    chownSync(file, uid, gid);
-  chownSync(shared, uid, gid);
-  const shim = `${inside.package}/dist/shim/main.js`;
-  const first = initWords(inside.workload, { node: inside.node, shim, cwd: config.process.cwd }, command);
-  const criuFile = join(directory, 'criu.conf');
-  // Words of CRIU that runc has no option for: see `common` of criu.ts.
-  writeFileSync(criuFile, `network-lock skip\nghost-limit ${ghostBytesMax}\n`, { mode: 0o600 });
-  const outside = { workload: shared, node: process.execPath, package: packageDirectory, criuFile };
-  writeFileSync(join(own, 'config.json'), JSON.stringify(withShim(config, bundle, first, env, outside)));
-}
-
-/** Of this process, as proc(5) writes them. */
-function ownCapabilities(): bigint {
-  const bits = /^CapEff:\s+([0-9a-f]+)$/m.exec(readOrNothing('/proc/self/status') ?? '')?.[1];
-  return BigInt(`0x${bits ?? '0'}`);
+function prepare(options: StartOptions, config: BundleConfig, bundle: string, command: readonly string[], own: string) {
+  mkdirSync(own, { mode: 0o700 });
+  const { user, cwd } = config.process;
+  const { first, outside } = prepareShim(options, user, cwd, command);
+  writeFileSync(join(own, 'config.json'), JSON.stringify(withShim(config, bundle, first, options.env, outside)));
 }
 
 type Started = ProcessIdentity & { readonly container: string; readonly command: string[] };
@@ -135,51 +122,14 @@ function derived(workloadDirectory: string): BundleConfig {
   return readBundle(join(workloadDirectory, bundleDirectory));
 }
 
-const keyOptions = ['secret-file', 'tls-cert', 'tls-ca'] as const;
-
-/** The container sees copies of what the shim needs to authenticate itself, and nothing else of the agent's. */
-function copyKeys(shim: StartOptions['shim'], directory: string): string[] {
-  return keyOptions.flatMap((option) => {
-    const file = shim[option];
-    if (typeof file !== 'string') return [];
-    const copy = join(directory, basename(file));
-    copyFileSync(file, copy);
-    return [copy];
-  });
-}
-
-function settingsInside(shim: StartOptions['shim']): StartOptions['shim'] {
-  const place = (file: unknown) => `${inside.workload}/${basename(String(file))}`;
-  const files = ['control-socket', ...keyOptions].filter((option) => shim[option] !== undefined);
-  return { ...shim, ...Object.fromEntries(files.map((option) => [option, place(shim[option])])) };
-}
-
-/**
- * runc has CRIU freeze by control group, and CRIU waits for ever for a process that was stopped before. So the container is
- * paused first, and its processes get their SIGSTOP then: CRIU finds it waiting, dumps them as stopped, and as such they
- * are left here and come to life there.
- */
-async function dump({ tools, workload, directory }: Job): Promise<void> {
+async function dump(job: Job): Promise<void> {
+  const { tools, workload, directory } = job;
   const id = containerOf(workload);
   const image = imageIn(directory);
   mkdirSync(image, { recursive: true, mode: 0o700 });
-  const tree = () => processTree(workload.pid, true);
-  await run(tools, ['pause', id], directory, 'dump-failed');
-  try {
-    signal(tree(), 'SIGSTOP');
-    await run(tools, ['checkpoint', '--leave-running', ...both(image, directory), id], directory, 'dump-failed');
-  } finally {
-    await resume(tools, id);
-  }
-  const stopped = () => tree().every((pid) => ['T', 'Z'].includes(processState(pid)?.state ?? 'Z'));
-  if (!(await waitUntil(stopped, stopMsMax)))
-    throw new MoveError('dump-failed', `the processes of ${workload.name} did not stop`);
+  const words = ['checkpoint', '--leave-running', ...both(image, directory), id];
+  await checkpointStopped(job, id, () => runRunc(tools, words, directory, 'dump-failed'));
   markQueuesSent(image);
-}
-
-/** Harmless for one that is not paused, and for one that is gone. */
-async function resume({ runc: program }: Tools, id: string): Promise<void> {
-  await outputOf(program, 'resume', id).catch(() => undefined);
 }
 
 async function restore(job: Job, stop?: AbortSignal): Promise<ProcessIdentity> {
@@ -191,7 +141,7 @@ async function restore(job: Job, stop?: AbortSignal): Promise<ProcessIdentity> {
   const bundle = join(directory, '../..', bundleDirectory);
   const words = ['restore', '--detach', '--bundle', bundle, '--pid-file', pidFile];
   try {
-    await run(tools, [...words, ...both(imageIn(directory), directory), id], directory, 'restore-failed', stop);
+    await runRunc(tools, [...words, ...both(imageIn(directory), directory), id], directory, 'restore-failed', stop);
   } catch (error) {
     await remove(tools, id);
     throw error;
@@ -204,11 +154,6 @@ async function restore(job: Job, stop?: AbortSignal): Promise<ProcessIdentity> {
 
 function both(image: string, directory: string): string[] {
   return ['--tcp-established', '--file-locks', '--image-path', image, '--work-path', directory];
-}
-
-/** Every copy has a name of its own: agents of several nodes may share a machine. */
-function copyName({ workload, move }: Job): string {
-  return `${workload.name}-${move}`;
 }
 
 function copyOf(job: Job): ProcessIdentity | undefined {
@@ -224,25 +169,4 @@ async function end(tools: Tools, first: ProcessIdentity): Promise<boolean> {
 /** Also one that is paused, or of which nothing but the name is left. What it cannot kill still lives afterwards, and is seen there. */
 async function remove({ runc: program }: Tools, id: string): Promise<void> {
   await outputOf(program, 'delete', '--force', id).catch(() => undefined);
-}
-
-function containerOf({ name, container }: StoredWorkload): string {
-  if (container === undefined) throw new Error(`${name} is no container`);
-  return container;
-}
-
-/** Without output: what runc gives to a container must not lead here. */
-async function run(
-  { runc: program, criu: criuProgram }: Tools,
-  words: readonly string[],
-  directory: string,
-  code: MoveErrorCode,
-  stop?: AbortSignal,
-): Promise<void> {
-  const [verb = ''] = words;
-  const log = join(directory, `runc-${verb}.log`);
-  rmSync(log, { force: true });
-  const quiet = ['-c', 'exec "$0" "$@" </dev/null >/dev/null 2>&1', program];
-  const logs = [join(directory, verb === 'checkpoint' ? 'dump.log' : 'restore.log'), log];
-  await perform('sh', [...quiet, '--criu', criuProgram, '--log', log, ...words], { name: 'runc', logs, code, stop });
 }

@@ -48,7 +48,8 @@ export async function perform(
   } catch (cause) {
     const found = logs.find((log) => lastErrors(readOrNothing(log) ?? '') !== '');
     const reason = found === undefined ? exitText(name, cause) : lastErrors(readOrNothing(found) ?? '');
-    throw new MoveError(code, `${reason} (${found ?? logs[0]})`, { cause });
+    const place = found ?? logs[0];
+    throw new MoveError(code, place === undefined ? reason : `${reason} (${place})`, { cause });
   } finally {
     stop?.removeEventListener('abort', kill);
   }

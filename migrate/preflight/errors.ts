@@ -14,6 +14,7 @@ export type FindingCode =
   // The two hosts.
   | 'criu-missing'
   | 'runc-missing'
+  | 'podman-missing'
   | 'bundle-differs'
   | 'architecture-differs'
   | 'processor-lacks'

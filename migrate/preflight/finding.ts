@@ -109,6 +109,11 @@ const explanations: Readonly<Record<FindingCode, Explanation>> = {
     means: 'containers cannot be frozen or restored there',
     advice: 'install runc 1.1 or later and CRIU 4, and name them with --runc and --criu; criu check must pass as root',
   },
+  'podman-missing': {
+    means: 'containers of podman cannot be frozen or restored there',
+    advice:
+      'install podman 4 with runc as its runtime, and CRIU 4, and name them with --podman, --runc and --criu; criu check must pass as root',
+  },
   'bundle-differs': {
     means:
       'the container consists of that: its root file system, what is mounted into it, Node.js and Holdfast for its shim',

@@ -2,6 +2,7 @@
 import { ghostBytesMax } from '../limits.js';
 import type { Carrier } from '../movers/mover.js';
 import { shownBytes } from '../output.js';
+import type { FindingCode } from './errors.js';
 import type { FileFacts, HostFacts, Inspection, TreeFacts } from './facts.js';
 import { blocks, type Finding, warns } from './finding.js';
 
@@ -23,6 +24,12 @@ export function judgeHosts(source: HostFacts, target: Inspection, node: string, 
   ];
 }
 
+const toolOf: Readonly<Partial<Record<FindingCode, string>>> = {
+  'criu-missing': 'no CRIU',
+  'runc-missing': 'no runc',
+  'podman-missing': 'no podman',
+};
+
 export function judgeCarrier(
   { missing: code }: Pick<Carrier, 'missing'>,
   { carrier }: HostFacts,
@@ -30,7 +37,7 @@ export function judgeCarrier(
   node: string,
 ): Finding[] {
   if (carrier?.missing === undefined) return [];
-  return [blocks(code, place, `${code === 'criu-missing' ? 'no CRIU' : 'no runc'} at ${node}: ${carrier.missing}`)];
+  return [blocks(code, place, `${toolOf[code] ?? 'no tool'} at ${node}: ${carrier.missing}`)];
 }
 
 function judgeProcessor(source: HostFacts, target: HostFacts, node: string): Finding[] {

@@ -56,7 +56,7 @@ export interface StartOptions {
   readonly name: string;
   readonly tools: Tools;
   readonly directory: string;
-  /** Empty: that of the bundle. */
+  /** Empty: that of the bundle or image. */
   readonly command: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
@@ -64,6 +64,9 @@ export interface StartOptions {
   readonly shim: Readonly<Record<string, string | boolean>>;
   /** Of the container that it is to be. */
   readonly bundle?: string | undefined;
+  /** Of podman, likewise; and SOURCE:DESTINATION[:ro] for each mount. */
+  readonly image?: string | undefined;
+  readonly volumes?: readonly string[] | undefined;
   /** Needs root. */
   readonly isolated: boolean;
 }

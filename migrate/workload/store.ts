@@ -28,7 +28,7 @@ const stored = z.object({
   isolated: z.boolean(),
   /** What its processes were started for. */
   mover: z.enum(carrierNames).default('criu'),
-  /** What runc calls the container, for one. */
+  /** What runc or podman call the container, for one. */
   container: z.string().optional(),
   command: z.array(z.string()),
   startedAt: z.string(),

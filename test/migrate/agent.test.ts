@@ -55,7 +55,7 @@ async function installation(t: Test) {
       security,
       securitySettings,
       store,
-      tools: { criu: '/nonexistent/criu', runc: '/nonexistent/runc' },
+      tools: { criu: '/nonexistent/criu', runc: '/nonexistent/runc', podman: '/nonexistent/podman' },
       log,
       busy: new Set(),
       moves: new Map(),

@@ -10,11 +10,10 @@ import { javaRuntime, pythonInterpreter } from '../../interop/drivers.js';
  */
 export interface Application {
   readonly name: string;
+  /** With runc and podman it is a container with the machine's own programs in it. */
   readonly mover: MoverName;
   /** Sessions, each in a transaction of its own. */
   readonly lanes: number;
-  /** A container with the machine's own programs in it. */
-  readonly isContainer?: true;
   /** Installs what is missing. @returns its command, before the arguments */
   prepare(): Promise<CommandLine>;
 }
@@ -58,5 +57,6 @@ export const applications: readonly Application[] = [
       return { file: 'sh', args: [join(sources, 'shell/orders.sh'), file, ...args] };
     },
   },
-  { name: 'container: the service of node', mover: 'runc', lanes: 3, isContainer: true, prepare: nodeOrders },
+  { name: 'container: the service of node', mover: 'runc', lanes: 3, prepare: nodeOrders },
+  { name: 'container: the service of node', mover: 'podman', lanes: 3, prepare: nodeOrders },
 ];

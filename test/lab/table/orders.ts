@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { makeBundle } from '../../../fixtures/lab/bundle.js';
+import { makeImage, removeImage, volumesWith } from '../../../fixtures/lab/image.js';
 import { freePort } from '../../../fixtures/lab/ports.js';
 import { account, type World } from '../../../fixtures/lab/world.js';
 import { processState, readOrNothing } from '../../../migrate/workload/process.js';
@@ -42,6 +43,7 @@ export class Orders {
   readonly #options: OrdersOptions;
   readonly #gates: string;
   #program = '';
+  #image: string | undefined;
 
   constructor(options: OrdersOptions) {
     this.#options = options;
@@ -60,21 +62,31 @@ export class Orders {
     const listen = `127.0.0.1:${await freePort('127.0.0.1')}`;
     const login = [`${listen}/${account.service}`, account.user, account.password];
     const words = [file, ...args, ...login, this.table, this.#gates, String(application.lanes)];
-    const container = application.isContainer ? ['--bundle', this.#bundle()] : [];
+    const container = await this.#container();
     await this.holdfast('run', '--name', this.name, '--listen', listen, ...container, '--', ...words);
     await this.comeIn();
   }
 
-  /** It sees Holdfast's programs and its gates under the paths that they have here. */
-  #bundle(): string {
-    const directory = join(this.#options.world.directory, 'bundles', this.name);
-    const own = { destination: process.execPath, source: process.execPath, access: 'ro' } as const;
-    const mounts = [packageRoot, this.#gates].map(
-      (path) => ({ destination: path, source: path, access: 'ro' }) as const,
-    );
+  /** Words that make it a container. It sees Holdfast's programs and its gates under the paths that they have here. */
+  async #container(): Promise<readonly string[]> {
+    const { application, world } = this.#options;
+    const own = [packageRoot, this.#gates].map((path) => ({ destination: path, source: path, access: 'ro' }) as const);
+    const node = { destination: process.execPath, source: process.execPath, access: 'ro' } as const;
     // All below /usr is there.
-    makeBundle(directory, { args: [], mounts: process.execPath.startsWith('/usr/') ? mounts : [own, ...mounts] });
-    return directory;
+    const mounts = process.execPath.startsWith('/usr/') ? own : [node, ...own];
+    switch (application.mover) {
+      case 'runc': {
+        const directory = join(world.directory, 'bundles', this.name);
+        makeBundle(directory, { args: [], mounts });
+        return ['--bundle', directory];
+      }
+      case 'podman':
+        this.#image = `localhost/${basename(world.directory)}-${this.name}`.toLowerCase();
+        await makeImage(this.#image);
+        return ['--image', this.#image, '--volume', volumesWith(mounts)];
+      default:
+        return [];
+    }
   }
 
   /** Waits until each lane has inserted some more. */
@@ -100,8 +112,9 @@ export class Orders {
   async end(): Promise<void> {
     writeFileSync(join(this.#gates, 'stop'), '');
     await this.until('end of the application', () => this.#exitCode !== undefined);
-    // It has ended; what runc keeps of a container goes with this.
+    // It has ended; what engines keep of a container goes with this.
     await this.holdfast('stop', this.name);
+    if (this.#image !== undefined) await removeImage(this.#image);
   }
 
   lines(): readonly Line[] {

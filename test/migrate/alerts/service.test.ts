@@ -39,7 +39,7 @@ function nodeOf(t: Test): Node {
       insecurePlaintext: true,
     },
     store: new Store(t.testdir()),
-    tools: { criu: '/nonexistent', runc: '/nonexistent/runc' },
+    tools: { criu: '/nonexistent', runc: '/nonexistent/runc', podman: '/nonexistent/runc' },
     log: pino({ level: 'silent' }),
     busy: new Set(),
     moves: new Map(),
