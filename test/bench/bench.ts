@@ -1,7 +1,7 @@
 /** One run of the benchmark: what is measured, for how long, and the report of it. */
 import { errorText } from '../../shim/program/errors.js';
 import { loads } from './conversation.js';
-import { goalsOf, hasGoal } from './goals.js';
+import { type Compared, comparisons, goalsOf, hasGoal } from './goals.js';
 import {
   type ChurnResult,
   type MemoryResult,
@@ -15,13 +15,25 @@ import { type Path, type PathName, Stand } from './paths.js';
 import { describeMachine, type Report } from './report.js';
 import { type Measured, type Point, rowsOf } from './results.js';
 import { askSql, startFixture, timeLogins } from './sql.js';
-import { rounded } from './statistics.js';
-import { askWire, measureRounds, openWays, type Pace, startDatabase, type Ways, warmPace, warmUp } from './wire.js';
+import { rounded, sum } from './statistics.js';
+import {
+  askInTurns,
+  askWire,
+  measureRounds,
+  openWays,
+  type Pace,
+  startDatabase,
+  type Ways,
+  warmPace,
+  warmUp,
+} from './wire.js';
 
 export interface Plan {
   readonly mode: 'quick' | 'full';
   readonly paths: readonly PathName[];
   readonly wire: { readonly points: readonly Point[]; readonly pace: Pace };
+  /** Of each side of each comparison. */
+  readonly turns: number;
   readonly sql: { readonly paths: readonly PathName[]; readonly points: readonly Point[]; readonly pace: Pace };
   readonly memorySessions: number;
   readonly rebind: { readonly sessions: readonly number[]; readonly repeats: number };
@@ -47,10 +59,10 @@ export function quickPlan(paths: readonly PathName[]): Plan {
         ...points('wire', 'fetch', 16),
         ...points('wire', 'bulkd', 16),
         ...points('wire', 'bulku', 16),
-        ...points('wire', 'blind', 256),
       ],
-      pace: { warmMs: 300, measureMs: 500, roundsMax: 3, budgetMs: 140_000 },
+      pace: { warmMs: 300, measureMs: 500, roundsMax: 2, budgetMs: 140_000 },
     },
+    turns: 12,
     sql: {
       paths: paths.filter((path) => quickSqlPaths.has(path)),
       points: [...points('sql', 'small', 1, 16), ...points('sql', 'fetch', 16)],
@@ -74,10 +86,10 @@ export function fullPlan(paths: readonly PathName[], rounds: number, measureMs: 
         ...points('wire', 'fetch', 1, 16, 64, 256),
         ...points('wire', 'bulkd', 1, 16, 64),
         ...points('wire', 'bulku', 1, 16, 64),
-        ...points('wire', 'blind', 256),
       ],
       pace,
     },
+    turns: 60,
     sql: { paths, points: [...points('sql', 'small', 1, 16, 64), ...points('sql', 'fetch', 1, 16)], pace },
     memorySessions: 10_000,
     rebind: { sessions: [1_000, 10_000], repeats: 5 },
@@ -95,7 +107,8 @@ export async function runPlan(plan: Plan, say: Say): Promise<Report> {
   const held = await measureHolds(plan, say);
   const measured = [...wire.measured, ...sql.measured];
   const msPerThousand = sql.loginsMsPerThousand;
-  const findings = { measured, ...held, loginsMsPerThousand: msPerThousand };
+  const { compared } = wire;
+  const findings = { measured, compared, ...held, loginsMsPerThousand: msPerThousand };
   return {
     at,
     mode: plan.mode,
@@ -105,6 +118,7 @@ export async function runPlan(plan: Plan, say: Say): Promise<Report> {
     rows: rowsOf(measured, ({ level, load }) =>
       level === 'wire' ? loads[load].requestBytes + loads[load].answerBytes : undefined,
     ),
+    compared,
     ...held,
     logins: { count: plan.logins, msPerThousand },
     goals: goalsOf(findings),
@@ -150,30 +164,42 @@ async function haproxyVersion(): Promise<string> {
   }
 }
 
-/** Sessions that nobody can look into make a difference to Holdfast only; `direct` shows that the load itself makes none. */
-function isWorthwhile({ name }: Path, { load }: Point): boolean {
-  return load !== 'blind' || name === 'direct' || name === 'holdfast';
-}
-
-function isWorthwhileAgain(path: Path, point: Point, round: number): boolean {
-  return isWorthwhile(path, point) && (round === 0 || hasGoal(path, point));
-}
+const everything = (): boolean => true;
+/** Where time is short, what has no goal is measured once. */
+const goalsAgain = (path: Path, point: Point, round: number): boolean => round === 0 || hasGoal(path, point);
 
 async function measureWire(
-  { mode, paths, wire }: Plan,
+  { mode, paths, wire, turns }: Plan,
   say: Say,
-): Promise<Ways & { readonly measured: readonly Measured[] }> {
+): Promise<Ways & { readonly measured: readonly Measured[]; readonly compared: readonly Compared[] }> {
   const stand = new Stand();
   try {
     const database = await startDatabase(stand);
     const ways = await openWays(stand, paths, database.port);
     const ask = askWire(stand, database.pid, wire.pace);
     await warmUp(ways.open, askWire(stand, database.pid, warmPace), 'wire', say);
-    const isMeasured = mode === 'quick' ? isWorthwhileAgain : isWorthwhile;
-    return { ...ways, measured: await measureRounds(ways.open, wire.points, isMeasured, wire.pace, ask, say) };
+    const isMeasured = mode === 'quick' ? goalsAgain : everything;
+    const measured = await measureRounds(ways.open, wire.points, isMeasured, wire.pace, ask, say);
+    return { ...ways, measured, compared: await compare(stand, ways.open, turns, say) };
   } finally {
     await stand.close();
   }
+}
+
+/** Short, since a machine may become faster and slower within a second. */
+const turnMs = 250;
+
+async function compare(stand: Stand, ways: readonly Path[], turns: number, say: Say): Promise<readonly Compared[]> {
+  const found: Compared[] = [];
+  for (const { name, one, other, connections } of comparisons) {
+    const [first, second] = [one, other].map(({ path }) => ways.find((way) => way.name === path)?.port);
+    if (first === undefined || second === undefined) continue;
+    say(`in turns: ${name}`);
+    const both = { one: { ...one, port: first }, other: { ...other, port: second } };
+    const rates = await askInTurns(stand, { ...both, connections, turnMs, turns });
+    found.push({ name, ratio: rounded(sum(rates.one) / sum(rates.other)), turns });
+  }
+  return found;
 }
 
 async function measureSql(
@@ -188,7 +214,7 @@ async function measureSql(
     const ways = await openWays(stand, sql.paths, fixture.port);
     const ask = askSql(stand, fixture.pid, sql.pace);
     await warmUp(ways.open, askSql(stand, fixture.pid, warmPace), 'sql', say);
-    const measured = await measureRounds(ways.open, sql.points, isWorthwhile, sql.pace, ask, say);
+    const measured = await measureRounds(ways.open, sql.points, everything, sql.pace, ask, say);
     return { measured, loginsMsPerThousand };
   } finally {
     await stand.close();

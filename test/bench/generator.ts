@@ -4,6 +4,7 @@
  *     node generator.js PORT LOAD CONNECTIONS WARM_MS MEASURE_MS PID,PID...   one line of JSON, a Sample
  *     node generator.js PORT LOAD CONNECTIONS idle                            logs in, says so, and keeps them until it is ended
  *     node generator.js PORT LOAD CONNECTIONS load                            the same, with calls
+ *     node generator.js PORT LOAD CONNECTIONS against PORT LOAD TURN_MS TURNS  the same number of sessions over two ways, in turns: Turns
  *     node generator.js PORT churn CONNECTIONS sessions COUNT                 until so many have come and gone: { seconds, sessions }
  *
  * The pids are those of whom the processor time in the window is told, in that order.
@@ -13,7 +14,7 @@ import { errorText } from '../../shim/program/errors.js';
 import { Channel } from './channel.js';
 import { type Conversation, conversation, type Exchange, loadNames } from './conversation.js';
 import { dial, Poll, ready } from './kernel.js';
-import type { Sample } from './results.js';
+import type { Sample, Turns } from './results.js';
 import { sinceThen, usageOf } from './usage.js';
 
 interface Session {
@@ -34,6 +35,8 @@ class Generator {
   readonly #times = createHistogram();
   /** Logged in, and not yet asked to call. */
   readonly #waiting: Session[] = [];
+  /** Nobody who has an answer calls again. */
+  #isResting = false;
   #requests = 0;
   #loggedIn = 0;
   #closed = 0;
@@ -62,6 +65,18 @@ class Generator {
     for (const session of this.#waiting.splice(0)) this.#ask(session);
     const untilMs = performance.now() + ms;
     while (performance.now() < untilMs) this.#turn();
+  }
+
+  /** Runs, and comes to rest: no call is under way afterwards. @returns calls a second until then */
+  runForOneTurn(ms: number): number {
+    const requests = this.#requests;
+    const fromMs = performance.now();
+    this.run(ms);
+    const rate = ((this.#requests - requests) / (performance.now() - fromMs)) * 1_000;
+    this.#isResting = true;
+    while (this.#waiting.length < this.#sessions.size) this.#turn();
+    this.#isResting = false;
+    return rate;
   }
 
   /** @returns sessions that have come and gone when there are at least so many */
@@ -115,6 +130,7 @@ class Generator {
     const { length } = this.#talk.login;
     if (session.turn > length) this.#requests += 1;
     if (session.turn === length) this.#loggedInWith(session);
+    else if (this.#isResting) this.#waiting.push(session);
     else this.#ask(session);
   }
 
@@ -140,13 +156,32 @@ class Generator {
   }
 }
 
-async function main([port, load = '', connections, how = '', measureMs, pids = '']: readonly string[]): Promise<void> {
+/** Turns that do not count: code and memory of what is measured are not warm before. */
+const turnsUncounted = 2;
+
+/** In turns, every other pair of them in the opposite order. */
+function takeTurns(one: Generator, other: Generator, ms: number, turns: number): Turns {
+  const found: { one: number[]; other: number[] } = { one: [], other: [] };
+  for (let turn = 0; turn < turns; turn += 1) {
+    const both = [() => found.one.push(one.runForOneTurn(ms)), () => found.other.push(other.runForOneTurn(ms))];
+    for (const run of turn % 2 === 0 ? both : both.toReversed()) run();
+  }
+  return { one: found.one.slice(turnsUncounted), other: found.other.slice(turnsUncounted) };
+}
+
+async function main(words: readonly string[]): Promise<void> {
+  const [port, load = '', connections, how = '', measureMs, pids = ''] = words;
   const generator = new Generator(Number(port), load);
   const loginMs = generator.open(Number(connections));
   if (how === 'idle' || how === 'load') {
     console.log(JSON.stringify({ loginMs }));
     if (how === 'load') generator.run(Number.POSITIVE_INFINITY);
     await new Promise(() => setInterval(() => undefined, 60_000));
+  } else if (how === 'against') {
+    const [otherPort, otherLoad = '', turnMs, turns] = words.slice(4);
+    const other = new Generator(Number(otherPort), otherLoad);
+    other.open(Number(connections));
+    console.log(JSON.stringify(takeTurns(generator, other, Number(turnMs), Number(turns) + turnsUncounted)));
   } else if (how === 'sessions') {
     const fromMs = performance.now();
     const sessions = generator.runUntilClosed(Number(measureMs));

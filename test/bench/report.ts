@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, release, totalmem } from 'node:os';
-import type { Goal } from './goals.js';
+import type { Compared, Goal } from './goals.js';
 import type { ChurnResult, MemoryResult, RebindResult } from './holdfast.js';
 import type { PathName } from './paths.js';
 import type { Row } from './results.js';
@@ -16,6 +16,7 @@ export interface Report {
   /** What was tried and went wrong: its goals have no value. */
   readonly failures: readonly { readonly what: string; readonly reason: string }[];
   readonly rows: readonly Row[];
+  readonly compared: readonly Compared[];
   readonly memory: readonly MemoryResult[];
   readonly rebind: readonly RebindResult[];
   readonly churn: readonly ChurnResult[];

@@ -45,7 +45,7 @@ t.test('other points are not compared with', async (t) => {
   t.strictSame(rowsOf([ours, elsewhere], () => undefined)[0]?.times, {});
 });
 
-const nothing = { measured: [], memory: [], rebind: [], churn: [], loginsMsPerThousand: undefined };
+const nothing = { measured: [], compared: [], memory: [], rebind: [], churn: [], loginsMsPerThousand: undefined };
 const goalOf = (findings: Parameters<typeof goalsOf>[0], name: RegExp) =>
   goalsOf(findings).find((goal) => name.test(goal.name));
 
@@ -63,6 +63,13 @@ t.test('a goal is met or missed by the ratio of rounds', async (t) => {
     value: 1,
     met: false,
   });
+});
+
+t.test('what differs by hundredths is a ratio of its own turns', async (t) => {
+  const name = 'bytes/s, bulk to the database, journal on to off';
+  const goal = (ratio: number) => goalOf({ ...nothing, compared: [{ name, ratio, turns: 4 }] }, new RegExp(name));
+  t.match(goal(0.9), { value: 0.9, met: true });
+  t.match(goal(0.899), { value: 0.899, met: false });
 });
 
 t.test('binding again is held against logins, memory against its session', async (t) => {

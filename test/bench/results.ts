@@ -13,6 +13,12 @@ export interface Point {
   readonly connections: number;
 }
 
+/** Calls a second of two sides, turn by turn. */
+export interface Turns {
+  readonly one: readonly number[];
+  readonly other: readonly number[];
+}
+
 /** One window of one round. */
 export interface Sample {
   readonly seconds: number;

@@ -3,7 +3,7 @@ import { freePort } from '../../fixtures/lab/ports.js';
 import { node } from '../../fixtures/lab/world.js';
 import type { LoadName } from './conversation.js';
 import type { Path, PathName, Stand } from './paths.js';
-import type { Measured, Point, Sample } from './results.js';
+import type { Measured, Point, Sample, Turns } from './results.js';
 
 /** How long and how often. */
 export interface Pace {
@@ -55,14 +55,28 @@ export function askWire(stand: Stand, databasePid: number, { warmMs, measureMs }
   };
 }
 
-export async function askProgram(stand: Stand, program: string, words: readonly string[]): Promise<Sample> {
+/** Two ways with the same number of connections, from one process. */
+export interface Against {
+  readonly one: { readonly port: number; readonly load: LoadName };
+  readonly other: { readonly port: number; readonly load: LoadName };
+  readonly connections: number;
+  readonly turnMs: number;
+  readonly turns: number;
+}
+
+export async function askInTurns(stand: Stand, { one, other, connections, turnMs, turns }: Against): Promise<Turns> {
+  const words = [one.port, one.load, connections, 'against', other.port, other.load, turnMs, turns].map(String);
+  return askProgram(stand, programs.generator, words);
+}
+
+export async function askProgram<T = Sample>(stand: Stand, program: string, words: readonly string[]): Promise<T> {
   const { code, stdout, stderr } = await stand.start('generator', node(program, ...words)).ended;
   if (code !== 0) throw new Error(`${program} ${words.join(' ')}: ${stderr.trim()}`);
   return JSON.parse(stdout);
 }
 
 /** Of the windows over each way before anything counts. */
-export const warmPace: Pace = { warmMs: 0, measureMs: 1_200, roundsMax: 1, budgetMs: 0 };
+export const warmPace: Pace = { warmMs: 0, measureMs: 1_000, roundsMax: 1, budgetMs: 0 };
 
 /** All ways have the first one; a runtime has to have seen each kind of load, and as many connections as it will see. */
 const warmLoads = [
