@@ -152,7 +152,7 @@ export class Bridge {
     this.#ledger.freed(bytes);
     if (base - this.#ackedNoted < ackedBytesNoted) return;
     this.#ackedNoted = base;
-    this.#protection?.note({ kind: 'acked', base });
+    this.#protection?.acked(base);
   }
 
   /** The shim has got everything, and so has the database. */

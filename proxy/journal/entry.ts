@@ -30,6 +30,8 @@ export const entryKinds = {
   event: 4,
   /** The owner is no more. */
   ended: 5,
+  /** The shim has all bytes of the database before this position. Without a body: it is written for each 64 KiB. Since version 2. */
+  acked: 6,
 } as const;
 export type EntryKind = (typeof entryKinds)[keyof typeof entryKinds];
 const kinds: ReadonlySet<number> = new Set(Object.values(entryKinds));

@@ -36,7 +36,9 @@ export interface SessionProtection {
   readonly state: 'protected' | 'being-kept' | 'no-journal';
   fromDriver(position: number, bytes: Buffer): void;
   fromDatabase(position: number, bytes: Buffer): void;
-  note(note: Extract<Note, { kind: 'acked' | 'driver-ended' | 'ended' }>): void;
+  /** The shim has all bytes of the database before this position. */
+  acked(base: number): void;
+  note(note: Extract<Note, { kind: 'driver-ended' | 'ended' }>): void;
   /** The connection to the database is closed; what the shim has not got yet is still wanted. */
   closed(note: Extract<Note, { kind: 'closed' }>): void;
   end(): void;
@@ -95,6 +97,7 @@ export class JournalProtection implements Protection {
       },
       fromDriver: (position, bytes) => journal.append(id, entryKinds.fromDriver, position, bytes),
       fromDatabase: (position, bytes) => journal.append(id, entryKinds.fromDatabase, position, bytes),
+      acked: (base) => journal.append(id, entryKinds.acked, base, nothing),
       note: (note) => journal.append(id, entryKinds.event, 0, packNote(note)),
       closed: (note) => {
         journal.append(id, entryKinds.event, 0, packNote(note));
@@ -108,10 +111,13 @@ export class JournalProtection implements Protection {
   }
 }
 
+const nothing = Buffer.alloc(0);
+
 const unprotected: SessionProtection = {
   state: 'no-journal',
   fromDriver: () => undefined,
   fromDatabase: () => undefined,
+  acked: () => undefined,
   note: () => undefined,
   closed: () => undefined,
   end: () => undefined,

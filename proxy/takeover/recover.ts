@@ -218,6 +218,9 @@ class Advance {
         // As the link does: what comes after its end is nobody's.
         if (this.#ended === undefined) this.#bytes.push(body);
         break;
+      case entryKinds.acked:
+        this.#acknowledge(position);
+        break;
       case entryKinds.event:
         this.#note(body);
         break;

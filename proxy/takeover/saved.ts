@@ -56,7 +56,7 @@ export type Saved = SavedWorkload | SavedSession;
 export type Note =
   /** Of a workload: the peer has opened this stream. */
   | { readonly kind: 'opened'; readonly stream: StreamId }
-  /** Of a session: the shim has acknowledged all bytes of its own before this position. Since version 2. */
+  /** Of a session: the shim has acknowledged all bytes of its own before this position. Of version 2: it is an entry of its own kind now. */
   | { readonly kind: 'acked'; readonly base: Position }
   /** Of a session: the driver has ended its direction. */
   | { readonly kind: 'driver-ended' }

@@ -79,6 +79,8 @@ export class PacketReader {
         if (this.#payloadLeft === 0) {
           this.#end();
         }
+      } else if (this.#headerHeld === 0 && chunk.length - at >= dataHeaderBytes) {
+        at += this.#begin(chunk, at);
       } else {
         at += this.#takeHeader(chunk, at);
       }
@@ -94,21 +96,27 @@ export class PacketReader {
       return take;
     }
     const isData = this.#header[4] === PacketType.data;
-    const lengthBytes = readLength(this.#header, 0, this.#lengthForm, this.#packetBytesMax, this.#source);
     if (isData && this.#headerHeld < dataHeaderBytes) {
+      // What is wrong with it is said as soon as it can be known.
+      readLength(this.#header, 0, this.#lengthForm, this.#packetBytesMax, this.#source);
       return take;
     }
-    this.#sink.packetStart({
-      type: this.#header[4] ?? 0,
-      flags: this.#header[5] ?? 0,
-      lengthBytes,
-      dataFlags: isData ? this.#header.readUInt16BE(headerBytes) : 0,
-    });
-    this.#payloadLeft = lengthBytes - this.#headerHeld;
-    if (this.#payloadLeft === 0) {
-      this.#end();
-    }
+    this.#begin(this.#header, 0);
     return take;
+  }
+
+  /** A header that is whole, in place: copying ten bytes costs a call of the runtime. @returns its length */
+  #begin(bytes: Buffer, at: number): number {
+    const type = bytes[at + 4] ?? 0;
+    const isData = type === PacketType.data;
+    const held = isData ? dataHeaderBytes : headerBytes;
+    const lengthBytes = readLength(bytes, at, this.#lengthForm, this.#packetBytesMax, this.#source);
+    const dataFlags = isData ? bytes.readUInt16BE(at + headerBytes) : 0;
+    this.#headerHeld = held;
+    this.#sink.packetStart({ type, flags: bytes[at + 5] ?? 0, lengthBytes, dataFlags });
+    this.#payloadLeft = lengthBytes - held;
+    if (this.#payloadLeft === 0) this.#end();
+    return held;
   }
 
   #end(): void {

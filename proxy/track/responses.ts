@@ -211,7 +211,9 @@ export class ResponseWatcher implements PacketSink {
     if ((this.#at.dataFlags & DataFlag.compressed) !== 0) return { kind: 'none' };
     const tail = this.#only ?? this.#tail?.view();
     if (tail === undefined) return { kind: 'none' };
-    return readEndOfCall(tail.subarray(Math.max(0, tail.length - this.#at.tailBytesMax)), this.capabilities);
+    const { tailBytesMax } = this.#at;
+    const last = tail.length > tailBytesMax ? tail.subarray(tail.length - tailBytesMax) : tail;
+    return readEndOfCall(last, this.capabilities);
   }
 
   /** FLUSH_OUT_BINDS is all there is of this answer so far. */

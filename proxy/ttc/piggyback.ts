@@ -60,6 +60,8 @@ const windowBytes = 512;
 /** The longest chain that ends exactly at `end`, as one that stands before the message that ends a call. */
 export function readServerPiggybacksBefore(bytes: Buffer, end: number): ServerNews {
   const from = Math.max(0, end - windowBytes);
+  const first = findServerPiggyback(bytes, from);
+  if (first < 0 || first >= end) return noNews;
   const window = bytes.subarray(from, end);
   for (let at = findServerPiggyback(window, 0); at >= 0; at = findServerPiggyback(window, at + 1)) {
     const chain = readServerPiggybacks(window, at);

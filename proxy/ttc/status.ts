@@ -47,13 +47,13 @@ export type EndOfCall =
  */
 export function readEndOfCall(tail: Buffer, capabilities: TtcCapabilities): EndOfCall {
   const cursor = new Cursor(tail);
-  const errors = candidates(cursor, tail, MessageType.error, 0, () => readError(cursor, capabilities));
+  const errors = candidates(cursor, tail, MessageType.error, 0, readError, capabilities);
   const known = conclude(tail, errors, capabilities);
   if (known !== undefined) return known;
   // A STATUS can only be the last few bytes, with piggybacks behind it some more.
   const news = findServerPiggyback(tail, Math.max(0, tail.length - newsBytesMax));
   const from = Math.max(0, (news < 0 ? tail.length : news) - statusBytesMax - 1);
-  const statuses = candidates(cursor, tail, MessageType.status, from, () => readStatus(cursor));
+  const statuses = candidates(cursor, tail, MessageType.status, from, readStatus, capabilities);
   return conclude(tail, statuses, capabilities) ?? { kind: 'none' };
 }
 
@@ -194,20 +194,39 @@ interface Candidate extends CallEnd {
   readonly newsBehind: ServerNews;
 }
 
+const none: readonly Candidate[] = [];
+
+/** Up to so many bytes are looked through here: a call of the runtime costs as much. */
+const bytesSearchedHere = 32;
+
+function indexOf(bytes: Buffer, byte: number, from: number): number {
+  if (bytes.length - from > bytesSearchedHere) return bytes.indexOf(byte, from);
+  for (let at = from; at < bytes.length; at += 1) if (bytes[at] === byte) return at;
+  return -1;
+}
+
 /** All messages of a type that end where the response ends. */
-function candidates(cursor: Cursor, tail: Buffer, type: number, from: number, read: () => CallEnd): Candidate[] {
-  const found: Candidate[] = [];
-  for (let at = tail.indexOf(type, from); at >= 0; at = tail.indexOf(type, at + 1)) {
+function candidates(
+  cursor: Cursor,
+  tail: Buffer,
+  type: number,
+  from: number,
+  read: (cursor: Cursor, capabilities: TtcCapabilities) => CallEnd,
+  capabilities: TtcCapabilities,
+): readonly Candidate[] {
+  let found: Candidate[] | undefined;
+  for (let at = indexOf(tail, type, from); at >= 0; at = indexOf(tail, type, at + 1)) {
     cursor.moveTo(at + 1);
-    const message = read();
+    const { callStatus, errorNumber } = read(cursor, capabilities);
     if (cursor.failed) continue;
     const behind = tail[cursor.at] === MessageType.serverPiggyback ? readServerPiggybacks(tail, cursor.at) : undefined;
     const end = behind?.end ?? cursor.at;
     const left = tail.length - end;
     if (left > 1 || (left === 1 && tail[end] !== MessageType.endOfResponse)) continue;
-    found.push({ ...message, at, newsBehind: behind?.news ?? noNews });
+    found ??= [];
+    found.push({ callStatus, errorNumber, at, newsBehind: behind?.news ?? noNews });
   }
-  return found;
+  return found ?? none;
 }
 
 function conclude(

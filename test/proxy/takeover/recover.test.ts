@@ -189,21 +189,27 @@ t.test('what the database says after the end is nobody‘s, but counts as read',
   t.match(late, { stream: { bytes: savedSession().stream.bytes }, record: { positions: { delivered: 44 } } });
 });
 
-t.test('what the shim has acknowledged is not taken over', async (t) => {
-  const acked = (base: number) => noted({ kind: 'acked', base });
-  const { base } = savedSession().stream;
-  const more = chunk('fromDatabase', 40, 'more');
-  const left = (...since: Entry[]) => {
-    const { stream } = recovered(savedSession(), ...since);
-    return [stream.base, stream.acked, Buffer.concat(stream.bytes).toString()];
-  };
-  t.strictSame(left(acked(base + 3), more), [base + 3, base + 3, `${'s'.repeat(22)}more`]);
-  t.strictSame(left(more, acked(base + 3), acked(base + 27)), [base + 27, base + 27, 're']);
-  t.strictSame(left(more, acked(base + 29)), [base + 29, base + 29, '']);
-  for (const wrong of [base - 1, base + 26]) {
-    t.match(recoverAll(savedSession(), [acked(wrong)]).damaged, [{ id: 17, error: { code: 'takeover-damaged' } }]);
-  }
-});
+for (const [form, acked] of [
+  [
+    'as an entry',
+    (base: number): Entry => ({ owner: 17, kind: entryKinds.acked, position: base, body: Buffer.alloc(0) }),
+  ],
+  ['as version 2 has it', (base: number) => noted({ kind: 'acked', base })],
+] as const)
+  t.test(`what the shim has acknowledged is not taken over, ${form}`, async (t) => {
+    const { base } = savedSession().stream;
+    const more = chunk('fromDatabase', 40, 'more');
+    const left = (...since: Entry[]) => {
+      const { stream } = recovered(savedSession(), ...since);
+      return [stream.base, stream.acked, Buffer.concat(stream.bytes).toString()];
+    };
+    t.strictSame(left(acked(base + 3), more), [base + 3, base + 3, `${'s'.repeat(22)}more`]);
+    t.strictSame(left(more, acked(base + 3), acked(base + 27)), [base + 27, base + 27, 're']);
+    t.strictSame(left(more, acked(base + 29)), [base + 29, base + 29, '']);
+    for (const wrong of [base - 1, base + 26]) {
+      t.match(recoverAll(savedSession(), [acked(wrong)]).damaged, [{ id: 17, error: { code: 'takeover-damaged' } }]);
+    }
+  });
 
 t.test('of a session whose connection was closed only the rest for the shim is left', async (t) => {
   const closed = noted({ kind: 'closed', consumed: 70, driverEnded: true });
