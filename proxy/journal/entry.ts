@@ -46,18 +46,27 @@ export interface Entry extends EntryHead {
   readonly body: Buffer;
 }
 
-/** Writes the head of an entry into `target` at `at`, where its body of this length stands behind it, for a segment with this number. */
-export function writeHead(target: Buffer, at: number, segment: number, head: EntryHead, length: number): void {
-  target.writeUInt32LE(length, at);
-  target.writeUIntLE(head.owner, at + 8, 6);
-  target.writeUInt16LE(head.kind, at + 14);
-  target.writeUIntLE(head.position, at + 16, 6);
-  target.writeUInt32LE(checksum(target, at, length, segment), at + 4);
+/** Highest part of a u48 in its upper 16 bits. */
+const wordRange = 0x1_0000_0000;
+
+/**
+ * Writes the head of an entry into `target` at `at`, where its body of this length stands behind it, for a segment with this number.
+ * Through a view, which the compiler makes single stores of: a Buffer stores byte by byte.
+ */
+export function writeHead(target: DataView, at: number, segment: number, head: EntryHead, length: number): void {
+  const { owner, kind, position } = head;
+  target.setUint32(at, length, true);
+  target.setUint32(at + 8, owner % wordRange, true);
+  target.setUint16(at + 12, owner / wordRange, true);
+  target.setUint16(at + 14, kind, true);
+  target.setUint32(at + 16, position % wordRange, true);
+  target.setUint16(at + 20, position / wordRange, true);
+  target.setUint32(at + 4, checksum(target, at, length, segment), true);
 }
 
 /** No entry begins at `at`. */
-export function writeNone(target: Buffer, at: number): void {
-  if (at + headBytes <= target.length) target.writeUInt16LE(0, at + 14);
+export function writeNone(target: DataView, at: number): void {
+  if (at + headBytes <= target.byteLength) target.setUint16(at + 14, 0, true);
 }
 
 /**
@@ -72,25 +81,30 @@ export function readEntry(bytes: Buffer, at: number, segment: number, version: n
   if (bytes.length - from < length) return undefined;
   const kind = bytes.readUInt16LE(at + 14);
   if (!isKind(kind)) return undefined;
-  const wanted = (version === 1 ? firstChecksum : checksum)(bytes, at, length, segment);
+  const wanted =
+    version === 1 ? firstChecksum(bytes, at, length, segment) : checksum(viewOf(bytes), at, length, segment);
   if (bytes.readUInt32LE(at + 4) !== wanted) return undefined;
   const body = bytes.subarray(from, from + length);
   return { owner: bytes.readUIntLE(at + 8, 6), kind, position: bytes.readUIntLE(at + 16, 6), body };
+}
+
+export function viewOf({ buffer, byteOffset, byteLength }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }
 
 /**
  * Of the entry that stands at `at`, whose body has this length: its words, mixed as hash functions do. A call of the runtime's
  * `crc32` took as long as all the rest of an append.
  */
-function checksum(bytes: Buffer, at: number, length: number, segment: number): number {
+function checksum(bytes: DataView, at: number, length: number, segment: number): number {
   let sum = mixed(segment, length);
-  sum = mixed(sum, bytes.readUInt32LE(at + 8));
-  sum = mixed(sum, bytes.readUInt32LE(at + 12));
-  sum = mixed(sum, bytes.readUInt32LE(at + 16));
-  sum = mixed(sum, bytes.readUInt16LE(at + 20));
+  sum = mixed(sum, bytes.getUint32(at + 8, true));
+  sum = mixed(sum, bytes.getUint32(at + 12, true));
+  sum = mixed(sum, bytes.getUint32(at + 16, true));
+  sum = mixed(sum, bytes.getUint16(at + 20, true));
   if (length < 4) return sum >>> 0;
-  sum = mixed(sum, bytes.readUInt32LE(at + headBytes));
-  return mixed(sum, bytes.readUInt32LE(at + headBytes + length - 4)) >>> 0;
+  sum = mixed(sum, bytes.getUint32(at + headBytes, true));
+  return mixed(sum, bytes.getUint32(at + headBytes + length - 4, true)) >>> 0;
 }
 
 /** Every bit of `word` changes half of the bits above it, and some of those below. */

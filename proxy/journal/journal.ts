@@ -35,8 +35,11 @@ interface Owner {
   segment: number;
   /** Of its last checkpoint. */
   bytes: number;
-  /** The position of the first byte of the database in each segment, as far as a checkpoint may need them. */
-  data: { readonly segment: number; readonly position: number }[];
+  /**
+   * Of each segment with bytes of the database that a checkpoint may need: its number, and the position of the first of them. Without
+   * objects: with many owners there is a new pair every few entries, and all of them live long.
+   */
+  data: number[];
 }
 
 export interface JournalOptions {
@@ -105,21 +108,22 @@ export class Journal {
     const segment = this.#write({ owner, kind, position }, body, body.length);
     if (kind !== entryKinds.fromDatabase || segment === undefined) return;
     const data = this.#owners.get(owner)?.data;
-    if (data?.at(-1)?.segment !== segment) data?.push({ segment, position });
+    if (data !== undefined && data[data.length - 2] !== segment) data.push(segment, position);
   }
 
   /** Writes a checkpoint that leaves out what stands in segments after the one that goes. */
   #renew(owner: number, known: Owner, goes: number): void {
-    const data = known.data.filter(({ segment }) => segment > goes);
-    const [first] = data;
+    const { data } = known;
+    let first = 0;
+    while (first < data.length && (data[first] ?? 0) <= goes) first += 2;
+    const from = data[first + 1];
     let used: number | undefined;
     const use = (position: number) => {
       used = position;
     };
-    this.#put(owner, known, known.take(first && { from: first.position, use }));
-    const needed = data.findLastIndex(({ position }) => used !== undefined && position <= used);
-    known.data = needed < 0 ? [] : data.slice(needed);
-    known.segment = Math.min(known.segment, known.data[0]?.segment ?? known.segment);
+    this.#put(owner, known, known.take(from === undefined ? undefined : { from, use }));
+    known.data = used === undefined ? [] : data.slice(lastUpTo(data, first, used));
+    known.segment = Math.min(known.segment, known.data[0] ?? known.segment);
   }
 
   #put(owner: number, known: Owner, body: Body): void {
@@ -232,6 +236,13 @@ export class Journal {
     this.#broken = error;
     this.#failed(error);
   }
+}
+
+/** Where in pairs of segment and position the last one stands whose position is not behind `position`; `first` is one of them. */
+function lastUpTo(pairs: readonly number[], first: number, position: number): number {
+  let found = first;
+  for (let at = first + 2; at < pairs.length; at += 2) if ((pairs[at + 1] ?? 0) <= position) found = at;
+  return found;
 }
 
 /** What a worker has left behind: of each owner its last checkpoint and all entries since, in order. */

@@ -9,7 +9,7 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { mapFile } from '../kernel/shared-memory.js';
-import { type Entry, type EntryHead, headBytes, readEntry, writeHead, writeNone } from './entry.js';
+import { type Entry, type EntryHead, headBytes, readEntry, viewOf, writeHead, writeNone } from './entry.js';
 import { JournalError } from './errors.js';
 
 const magic = Buffer.from('HFJR');
@@ -31,6 +31,7 @@ export class Segment {
   readonly #path: string;
   readonly #unmap: () => void;
   #memory: Buffer;
+  #view: DataView;
   #number: number;
   #bytes = headerBytes;
   #entries = 0;
@@ -45,6 +46,7 @@ export class Segment {
     try {
       const { bytes, unmap } = mapFile(file, this.capacityBytes);
       this.#memory = bytes;
+      this.#view = viewOf(bytes);
       this.#unmap = unmap;
     } catch (error) {
       unlinkSync(path);
@@ -87,8 +89,8 @@ export class Segment {
         this.#memory.set(piece, at);
         at += piece.length;
       }
-    writeNone(this.#memory, end);
-    writeHead(this.#memory, this.#bytes, this.#number, head, length);
+    writeNone(this.#view, end);
+    writeHead(this.#view, this.#bytes, this.#number, head, length);
     this.#bytes = end;
     this.#entries += 1;
   }
@@ -109,6 +111,7 @@ export class Segment {
   close(): void {
     if (this.#memory === closed) return;
     this.#memory = closed;
+    this.#view = viewOf(closed);
     this.#unmap();
   }
 
@@ -119,7 +122,7 @@ export class Segment {
 
   /** The magic last: a new file without it is one with nothing in it. */
   #begin(): void {
-    writeNone(this.#memory, headerBytes);
+    writeNone(this.#view, headerBytes);
     this.#memory.writeUInt16LE(journalVersion, 4);
     this.#memory.writeUIntLE(this.#number, 8, 6);
     magic.copy(this.#memory);
