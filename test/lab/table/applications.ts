@@ -58,5 +58,5 @@ export const applications: readonly Application[] = [
     },
   },
   { name: 'container: the service of node', mover: 'runc', lanes: 3, prepare: nodeOrders },
-  { name: 'container: the service of node', mover: 'podman', lanes: 3, prepare: nodeOrders },
+  { name: 'podman: the service of node, in a container', mover: 'podman', lanes: 3, prepare: nodeOrders },
 ];
