@@ -21,7 +21,7 @@ export const evacuate = defineCommand({
     resume: option(flag(), 'false', 'go on with an evacuation that stopped or was cut off'),
     anew: option(flag(), 'false', 'make a new plan although the last evacuation was not finished'),
     'ignore-anti-affinity': option(flag(), 'false', 'also put workloads together that should be kept apart'),
-    mover: option(choice(...wantedMovers), 'own', 'as of holdfast move'),
+    mover: option({ ...choice(...wantedMovers), placeholder: 'MOVER' }, 'own', 'as of holdfast move'),
     'allow-unknown': option(flag(), 'false', 'move also sessions that cannot be watched (encrypted, unknown driver)'),
     ...conditionOptions,
     json: option(flag(), 'false', 'print the record of the evacuation as JSON'),

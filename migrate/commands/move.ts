@@ -24,7 +24,7 @@ export const move = defineCommand({
   options: {
     to: required(name(), 'node to move to'),
     mover: option(
-      choice(...wantedMovers),
+      { ...choice(...wantedMovers), placeholder: 'MOVER' },
       'own',
       'own: as it was started, criu for processes, runc and podman for containers; relink moves only the link, for trials without root',
     ),

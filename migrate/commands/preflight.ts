@@ -24,7 +24,11 @@ export const preflight = defineCommand({
   positional: '<workload>',
   options: {
     to: required(name(), 'node to move to'),
-    mover: option(choice(...wantedMovers), 'own', 'how it is to be moved, as for holdfast move'),
+    mover: option(
+      { ...choice(...wantedMovers), placeholder: 'MOVER' },
+      'own',
+      'how it is to be moved, as for holdfast move: own, criu, runc, podman or relink',
+    ),
     'allow-unknown': option(flag(), 'false', 'sessions that cannot be watched are no reason against it'),
     'expect-blackout': option(flag(), 'false', 'say also how long the application would wait'),
     json: option(flag(), 'false', 'print everything that was found as JSON'),

@@ -31,7 +31,7 @@ export const rebalance = defineCommand({
     for: option(duration(), '10m', 'it must have been uneven for so long'),
     'cool-down': option(duration(), '30m', 'between two rounds of moves, and two moves of one workload'),
     'moves-max': option(count(1, 100), '3', 'moves in one round'),
-    mover: option(choice(...wantedMovers), 'own', 'as of holdfast move'),
+    mover: option({ ...choice(...wantedMovers), placeholder: 'MOVER' }, 'own', 'as of holdfast move'),
     state: optional(path(), 'file that remembers the last looks; rebalance.json below ~/.local/state/holdfast'),
     json: option(flag(), 'false', 'print loads, verdict and moves as JSON'),
     ...operatorOptions,
