@@ -2,7 +2,7 @@ import type { EndCode, Fingerprints, Link, Position, StreamId } from '../shim/li
 import type { BackendError } from './backend/errors.js';
 import type { BackendEvents, BackendSession, SessionView } from './backend/session.js';
 import type { Ledger, SessionLedger } from './ledger.js';
-import type { SessionPlace } from './quota.js';
+import type { Place, SessionPlace } from './quota.js';
 import type { SessionProtection, WorkloadProtection } from './takeover/protection.js';
 import type { ClosedAt, SavedSession } from './takeover/saved.js';
 
@@ -76,11 +76,13 @@ export interface TakenUp {
 /**
  * One session of a workload: the only place where bytes of a link meet bytes of a database. Whatever another process would have
  * to know is put down before it is acted upon.
+ *
+ * It hears the database side's events itself: functions for each session would be half a KiB of it.
  */
-export class Bridge {
+export class Bridge implements BackendEvents {
   readonly stream: StreamId;
   readonly #owner: BridgeOwner;
-  readonly #place: SessionPlace & { close(): void };
+  readonly #place: Place;
   readonly #backend: Backend;
   readonly #ledger: SessionLedger;
   /** Once there is something to protect, and a connection that can be handed on. */
@@ -88,17 +90,11 @@ export class Bridge {
   #closed: ClosedAt | undefined;
   #ackedNoted: Position = 0;
 
-  constructor(
-    owner: BridgeOwner,
-    stream: StreamId,
-    place: SessionPlace & { close(): void },
-    make: MakeBackend,
-    takenUp?: TakenUp,
-  ) {
+  constructor(owner: BridgeOwner, stream: StreamId, place: Place, make: MakeBackend, takenUp?: TakenUp) {
     this.stream = stream;
     this.#owner = owner;
     this.#place = place;
-    this.#backend = make(this.#events(), place);
+    this.#backend = make(this, place);
     this.#ledger = owner.ledger.open(this.#backend, takenUp?.consumed);
     if (takenUp === undefined) return;
     this.#closed = takenUp.closed;
@@ -163,34 +159,37 @@ export class Bridge {
     this.#protection = undefined;
   }
 
-  #events(): BackendEvents {
-    const { stream } = this;
-    const { link } = this.#owner;
-    return {
-      settled: () => {
-        this.#protection = this.#owner.protection.session(this.#save, this.#backend.keepable);
-      },
-      sending: (position, bytes) => this.#protection?.fromDriver(position, bytes),
-      reading: (position, bytes) => this.#protection?.fromDatabase(position, bytes),
-      data: (chunk) => {
-        const before = link.storedBytes;
-        const hasRoom = link.send(stream, chunk);
-        this.#ledger.stored(link.storedBytes - before, !hasRoom);
-        this.#owner.touched(stream);
-      },
-      consumed: (total) => {
-        link.consumed(stream, total);
-        this.#ledger.taken(total);
-      },
-      end: (error) => {
-        this.#end('closed');
-        this.#mayBeLost(error);
-      },
-      closed: (error) => this.#onClosed(error),
-    };
+  settled(): void {
+    this.#protection = this.#owner.protection.session(this.#save, this.#backend.keepable);
   }
 
-  #onClosed(error: BackendError | undefined): void {
+  sending(position: number, bytes: Buffer): void {
+    this.#protection?.fromDriver(position, bytes);
+  }
+
+  reading(position: number, bytes: Buffer): void {
+    this.#protection?.fromDatabase(position, bytes);
+  }
+
+  data(chunk: Buffer): void {
+    const { link } = this.#owner;
+    const before = link.storedBytes;
+    const hasRoom = link.send(this.stream, chunk);
+    this.#ledger.stored(link.storedBytes - before, !hasRoom);
+    this.#owner.touched(this.stream);
+  }
+
+  consumed(total: number): void {
+    this.#owner.link.consumed(this.stream, total);
+    this.#ledger.taken(total);
+  }
+
+  end(error?: BackendError): void {
+    this.#end('closed');
+    this.#mayBeLost(error);
+  }
+
+  closed(error: BackendError | undefined): void {
     this.#place.close();
     // Also after an orderly end: what the driver may still send has nowhere to go, and it must learn that.
     this.#end('closed');

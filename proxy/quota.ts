@@ -11,13 +11,8 @@ export interface QuotaLimits {
   readonly sessionsPerUserMax: number;
 }
 
-/** The place of one session. */
-export interface SessionPlace {
-  /** Why there is none for it: the driver is told as a listener would do it. */
-  readonly refused: BackendError | undefined;
-  /** The session is this user's. @returns why it must not stay */
-  loggedIn(user: string): string | undefined;
-}
+/** The place of one session, as it knows it. */
+export type SessionPlace = Pick<Place, 'refused' | 'loggedIn'>;
 
 export class Quota {
   readonly #limits: QuotaLimits;
@@ -40,8 +35,8 @@ export class Quota {
   }
 
   /** @returns a place that counts until it is closed, also when it is one too many: its driver is still there */
-  open(workload: string): SessionPlace & { close(): void } {
-    const { sessionsMax, sessionsPerWorkloadMax, sessionsPerUserMax } = this.#limits;
+  open(workload: string): Place {
+    const { sessionsMax, sessionsPerWorkloadMax } = this.#limits;
     this.#sessions += 1;
     const ofWorkload = this.#ofWorkload.add(workload);
     let refused: BackendError | undefined;
@@ -50,26 +45,52 @@ export class Quota {
     else if (ofWorkload > sessionsPerWorkloadMax) {
       refused = full(`more than ${sessionsPerWorkloadMax} sessions of ${workload}`);
     }
-    let user: string | undefined;
-    let open = true;
-    return {
-      refused,
-      loggedIn: (name) => {
-        if (!open || user !== undefined) return undefined;
-        // Oracle folds names too; drivers send them as the application wrote them.
-        user = name.toUpperCase();
-        return this.#ofUser.add(user) > sessionsPerUserMax
-          ? `more than ${sessionsPerUserMax} sessions of database user ${user}`
-          : undefined;
-      },
-      close: () => {
-        if (!open) return;
-        open = false;
-        this.#sessions -= 1;
-        this.#ofWorkload.remove(workload);
-        if (user !== undefined) this.#ofUser.remove(user);
-      },
-    };
+    return new Place(this, workload, refused);
+  }
+
+  /** For places. @returns why the session must not stay */
+  loggedIn(user: string): string | undefined {
+    const { sessionsPerUserMax } = this.#limits;
+    return this.#ofUser.add(user) > sessionsPerUserMax
+      ? `more than ${sessionsPerUserMax} sessions of database user ${user}`
+      : undefined;
+  }
+
+  /** For places. */
+  closed(workload: string, user: string | undefined): void {
+    this.#sessions -= 1;
+    this.#ofWorkload.remove(workload);
+    if (user !== undefined) this.#ofUser.remove(user);
+  }
+}
+
+/** The place of one session. */
+export class Place {
+  /** Why there is none for it: the driver is told as a listener would do it. */
+  readonly refused: BackendError | undefined;
+  readonly #quota: Quota;
+  readonly #workload: string;
+  #user: string | undefined;
+  #isOpen = true;
+
+  constructor(quota: Quota, workload: string, refused: BackendError | undefined) {
+    this.refused = refused;
+    this.#quota = quota;
+    this.#workload = workload;
+  }
+
+  /** The session is this user's. @returns why it must not stay */
+  loggedIn(user: string): string | undefined {
+    if (!this.#isOpen || this.#user !== undefined) return undefined;
+    // Oracle folds names too; drivers send them as the application wrote them.
+    this.#user = user.toUpperCase();
+    return this.#quota.loggedIn(this.#user);
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#quota.closed(this.#workload, this.#user);
   }
 }
 

@@ -4,15 +4,35 @@ import { readBytes, readingInto } from '../../shim/program/reading.js';
 import type { DatabaseAddress } from './address.js';
 import type { BackendLimits } from './limits.js';
 
-/** What a socket to the database tells its session. Bound once per session, so that a redirect costs no new closures. */
-export interface DialHandlers {
+/** Whom a socket to the database tells what happens to it. */
+export interface SocketOwner {
   /** By TCP, or by TLS on top of it. */
-  connected(): void;
+  socketConnected(): void;
   /** Valid during the call: the next read of any socket overwrites it. */
-  data(chunk: Buffer): void;
-  end(): void;
-  error(error: Error): void;
-  close(): void;
+  socketData(chunk: Buffer): void;
+  socketEnded(): void;
+  socketFailed(error: Error): void;
+  socketClosed(): void;
+}
+
+/** The same functions listen to all sockets, and find out here whose one is: functions of its own would be a third of a KiB a session. */
+const owner = Symbol('owner');
+type OwnedSocket = Socket & { [owner]?: SocketOwner | undefined };
+
+function onConnect(this: OwnedSocket): void {
+  this[owner]?.socketConnected();
+}
+function onData(this: OwnedSocket, chunk: Buffer): void {
+  this[owner]?.socketData(chunk);
+}
+function onEnd(this: OwnedSocket): void {
+  this[owner]?.socketEnded();
+}
+function onError(this: OwnedSocket, error: Error): void {
+  this[owner]?.socketFailed(error);
+}
+function onClose(this: OwnedSocket): void {
+  this[owner]?.socketClosed();
 }
 
 /** All reads of plain sockets go to one place: of one thread only one is under way at a time. */
@@ -36,7 +56,7 @@ export function strictReading(socket: () => Socket) {
  * of the other one still count. No Nagle: Oracle Net is request and answer. Keep-alive: a database host that is gone must
  * not leave a session that looks alive for ever; it also answers the server's own probes (EXPIRE_TIME) while a session is held.
  */
-export function dial(address: DatabaseAddress, limits: BackendLimits, handlers: DialHandlers): Socket {
+export function dial(address: DatabaseAddress, limits: BackendLimits, toTell: SocketOwner): Socket {
   const socket: Socket = connect({
     // TLS reads by itself, from below this.
     ...(address.tls === true ? {} : strictReading(() => socket)),
@@ -47,29 +67,31 @@ export function dial(address: DatabaseAddress, limits: BackendLimits, handlers: 
     keepAlive: true,
     keepAliveInitialDelay: limits.keepAliveMs,
   });
-  attach(socket, handlers);
+  attach(socket, toTell);
   return socket;
 }
 
-export function attach(socket: Socket, handlers: DialHandlers): void {
-  socket.on(connectEvent(socket), handlers.connected);
-  socket.on('data', handlers.data);
-  socket.on('end', handlers.end);
-  socket.on('error', handlers.error);
-  socket.on('close', handlers.close);
+export function attach(socket: OwnedSocket, toTell: SocketOwner): void {
+  socket[owner] = toTell;
+  socket.on(connectEvent(socket), onConnect);
+  socket.on('data', onData);
+  socket.on('end', onEnd);
+  socket.on('error', onError);
+  socket.on('close', onClose);
   socket.off('error', ignore);
 }
 
 /** The opposite of `attach`. What comes meanwhile stays in the socket; an error shows in `destroyed`. */
-export function detach(socket: Socket, handlers: DialHandlers): void {
+export function detach(socket: OwnedSocket): void {
   // A flowing socket without a receiver would drop what it reads.
   socket.pause();
   socket.on('error', ignore);
-  socket.off(connectEvent(socket), handlers.connected);
-  socket.off('data', handlers.data);
-  socket.off('end', handlers.end);
-  socket.off('error', handlers.error);
-  socket.off('close', handlers.close);
+  socket.off(connectEvent(socket), onConnect);
+  socket.off('data', onData);
+  socket.off('end', onEnd);
+  socket.off('error', onError);
+  socket.off('close', onClose);
+  socket[owner] = undefined;
 }
 
 function connectEvent(socket: Socket): 'connect' | 'secureConnect' {

@@ -24,7 +24,7 @@ import type { SessionTrack } from '../track/view.js';
 import type { Writable } from '../track/writable.js';
 import { type DatabaseAddress, formatDatabase } from './address.js';
 import { type ConnectAction, ConnectPhase, type DialPlan, type Settled } from './connect-phase.js';
-import { abandon, attach, type DialHandlers, detach, dial } from './dial.js';
+import { abandon, attach, detach, dial, type SocketOwner } from './dial.js';
 import { BackendError } from './errors.js';
 import type { BackendLimits } from './limits.js';
 import { type Anchor, oldestReader, recordVersion, type SessionFacts, type SessionRecord } from './record.js';
@@ -86,7 +86,8 @@ export interface SessionView extends SessionFacts {
 
 const nothing = Buffer.alloc(0);
 
-export class BackendSession {
+/** It hears its socket itself, by the methods of `SocketOwner`, which are for nobody else. */
+export class BackendSession implements SocketOwner {
   readonly #limits: BackendLimits;
   readonly #tls: DatabaseTls | undefined;
   readonly #log: Logger;
@@ -97,7 +98,6 @@ export class BackendSession {
   #isIntroduced = false;
   readonly #facts: Writable<Omit<SessionFacts, 'positions'>>;
   readonly #positions: Writable<SessionFacts['positions']>;
-  readonly #handlers: DialHandlers;
   #state: SessionState;
   /** Gone once the driver has its answer. */
   #phase: ConnectPhase | undefined;
@@ -125,13 +125,6 @@ export class BackendSession {
     this.#events = options.events;
     this.#place = options.place;
     this.#now = options.now;
-    this.#handlers = {
-      connected: this.#onConnected,
-      data: this.#onData,
-      end: this.#onEnd,
-      error: this.#onError,
-      close: this.#onClose,
-    };
     this.#facts = {
       database: record?.database ?? firstOf(options.addresses),
       createdMs: record?.createdMs ?? options.now(),
@@ -264,7 +257,7 @@ export class BackendSession {
     const record = this.record();
     const socket = this.#socket;
     if (record === undefined || socket === undefined) return undefined;
-    detach(socket, this.#handlers);
+    detach(socket);
     this.#socket = undefined;
     this.#state = 'closed';
     return { record, socket };
@@ -295,10 +288,11 @@ export class BackendSession {
       this.#finish(this.#failure ?? this.#endedBy());
       return;
     }
-    attach(socket, this.#handlers);
+    attach(socket, this);
     if (!record.paused) socket.resume();
     // Those who wait for what the socket still holds were told by the session before: this asks anew.
-    if (this.#facts.driverEnded) socket.end(this.#onFlushed);
+    // After the end everything has been passed on; that it had ended before is no error.
+    if (this.#facts.driverEnded) socket.end(() => this.#report());
     else socket.write(nothing, this.#onWritten);
   }
 
@@ -342,7 +336,7 @@ export class BackendSession {
     this.#abandonSocket();
     this.#plan = plan;
     this.#log.debug({ database: plan.address }, 'dialing the database');
-    const socket = dial(plan.address, this.#limits, this.#handlers);
+    const socket = dial(plan.address, this.#limits, this);
     this.#raw = socket;
     this.#socket = socket;
     if (this.#facts.paused) socket.pause();
@@ -353,9 +347,9 @@ export class BackendSession {
   #secure(): void {
     const { raw, plan, socket } = { raw: this.#raw, plan: this.#plan, socket: this.#socket };
     if (raw === undefined || plan === undefined || socket === undefined) return;
-    detach(socket, this.#handlers);
+    detach(socket);
     this.#socket = secure(raw, this.#tls ?? publicTls(), plan);
-    attach(this.#socket, this.#handlers);
+    attach(this.#socket, this);
     if (this.#facts.paused) this.#socket.pause();
     this.#limitDial('no TLS');
   }
@@ -390,7 +384,7 @@ export class BackendSession {
     }
     if (this.keepable !== undefined) this.#events.settled?.();
     if (settled.fromDriver.length > 0) this.#send(settled.fromDriver);
-    if (settled.fromDatabase.length > 0) this.#onData(settled.fromDatabase);
+    if (settled.fromDatabase.length > 0) this.socketData(settled.fromDatabase);
     // Last: before the socket had the early bytes, they would have looked as if they had reached the next hop.
     this.#report();
   }
@@ -420,7 +414,7 @@ export class BackendSession {
     this.#events.data(chunk);
   }
 
-  readonly #onConnected = (): void => {
+  socketConnected(): void {
     if (this.#plan?.address.tls === true && this.#socket === this.#raw) {
       this.#secure();
       return;
@@ -431,9 +425,9 @@ export class BackendSession {
       if (this.#phase !== undefined) this.#perform(this.#phase.answerTimedOut());
     }, this.#limits.answerMs);
     this.#perform(this.#phase.dialed());
-  };
+  }
 
-  readonly #onData = (chunk: Buffer): void => {
+  socketData(chunk: Buffer): void {
     if (this.#phase !== undefined) {
       // It may wait there for the rest of an answer.
       this.#perform(this.#phase.fromDatabase(Buffer.from(chunk)));
@@ -443,9 +437,9 @@ export class BackendSession {
     this.#tracker.fromDatabase(chunk, this.#now());
     if (!this.#isIntroduced && this.#tracker.loggedIn) this.#introduce();
     this.#deliver(chunk);
-  };
+  }
 
-  readonly #onEnd = (): void => {
+  socketEnded(): void {
     // A socket made from the same descriptor reads the end once more.
     if (this.#facts.databaseEnded) return;
     this.#facts.databaseEnded = true;
@@ -457,28 +451,23 @@ export class BackendSession {
     this.#failure = this.#endedBy();
     if (this.#failure !== undefined) this.#logEnd(this.#failure);
     this.#events.end(this.#failure);
-  };
+  }
 
-  readonly #onError = (error: NodeJS.ErrnoException): void => {
+  socketFailed(error: NodeJS.ErrnoException): void {
     this.#socketError = error;
     if (this.#phase === undefined) return;
     const failure = { code: error.code, message: error.message === '' ? String(error.code) : error.message };
     const isDialing = this.#phase.state === 'dialing';
     this.#perform(isDialing ? this.#phase.dialFailed(failure) : this.#phase.databaseEnded(error));
-  };
+  }
 
-  readonly #onClose = (): void => {
+  socketClosed(): void {
     this.#finish(this.#failure ?? this.#endedBy());
-  };
+  }
 
   /** One callback for all writes: the socket then merges the calls of one tick into few, and nothing is allocated per chunk. */
   readonly #onWritten = (error: Error | null | undefined): void => {
     if (!error) this.#report();
-  };
-
-  /** After the end everything has been passed on; that it had ended before is no error. */
-  readonly #onFlushed = (): void => {
-    this.#report();
   };
 
   #report(): void {

@@ -184,7 +184,10 @@ export class FaultGate implements Backend, Holding {
   #events(): BackendEvents {
     const { events } = this.#options;
     return {
-      ...events,
+      settled: () => events.settled?.(),
+      sending: (position, bytes) => events.sending?.(position, bytes),
+      reading: (position, bytes) => events.reading?.(position, bytes),
+      consumed: (total) => events.consumed(total),
       data: (chunk) => this.#fromDatabase(chunk),
       end: (error) => {
         if (this.#isCut) return;

@@ -78,36 +78,64 @@ export class JournalProtection implements Protection {
   }
 
   #session(take: () => SavedSession, socket: Socket | undefined, taken: number | undefined): SessionProtection {
-    const journal = this.#journal;
-    const channel = this.#channel;
     const id = taken ?? this.#next++;
-    journal.begin(id, (kept) => packSaved(take(), kept));
+    this.#journal.begin(id, (kept) => packSaved(take(), kept));
     // After its first checkpoint: whoever is given a connection can find out what it is.
-    if (socket !== undefined && taken === undefined) channel.keep(id, socket);
+    if (socket !== undefined && taken === undefined) this.#channel.keep(id, socket);
     // One that was taken over is kept, also when its connection broke while it was taken over.
-    let isOpen = socket !== undefined || taken !== undefined;
-    const drop = (): void => {
-      if (isOpen) channel.drop(id);
-      isOpen = false;
-    };
-    return {
-      get state() {
-        if (journal.broken !== undefined) return 'no-journal';
-        return channel.isKept(id) ? 'protected' : 'being-kept';
-      },
-      fromDriver: (position, bytes) => journal.append(id, entryKinds.fromDriver, position, bytes),
-      fromDatabase: (position, bytes) => journal.append(id, entryKinds.fromDatabase, position, bytes),
-      acked: (base) => journal.append(id, entryKinds.acked, base, nothing),
-      note: (note) => journal.append(id, entryKinds.event, 0, packNote(note)),
-      closed: (note) => {
-        journal.append(id, entryKinds.event, 0, packNote(note));
-        drop();
-      },
-      end: () => {
-        journal.end(id);
-        drop();
-      },
-    };
+    const isOpen = socket !== undefined || taken !== undefined;
+    return new JournalSession(this.#journal, this.#channel, id, isOpen);
+  }
+}
+
+class JournalSession implements SessionProtection {
+  readonly #journal: JournalWriter;
+  readonly #channel: Channel;
+  readonly #id: number;
+  /** The keeper has its connection, or will. */
+  #isOpen: boolean;
+
+  constructor(journal: JournalWriter, channel: Channel, id: number, isOpen: boolean) {
+    this.#journal = journal;
+    this.#channel = channel;
+    this.#id = id;
+    this.#isOpen = isOpen;
+  }
+
+  get state(): SessionProtection['state'] {
+    if (this.#journal.broken !== undefined) return 'no-journal';
+    return this.#channel.isKept(this.#id) ? 'protected' : 'being-kept';
+  }
+
+  fromDriver(position: number, bytes: Buffer): void {
+    this.#journal.append(this.#id, entryKinds.fromDriver, position, bytes);
+  }
+
+  fromDatabase(position: number, bytes: Buffer): void {
+    this.#journal.append(this.#id, entryKinds.fromDatabase, position, bytes);
+  }
+
+  acked(base: number): void {
+    this.#journal.append(this.#id, entryKinds.acked, base, nothing);
+  }
+
+  note(note: Note): void {
+    this.#journal.append(this.#id, entryKinds.event, 0, packNote(note));
+  }
+
+  closed(note: Note): void {
+    this.note(note);
+    this.#drop();
+  }
+
+  end(): void {
+    this.#journal.end(this.#id);
+    this.#drop();
+  }
+
+  #drop(): void {
+    if (this.#isOpen) this.#channel.drop(this.#id);
+    this.#isOpen = false;
   }
 }
 

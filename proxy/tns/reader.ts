@@ -28,6 +28,9 @@ export interface ReaderState {
   readonly payloadLeftBytes: number;
 }
 
+/** Of a header that has been read only its length counts. */
+const passedHeader = Buffer.alloc(dataHeaderBytes);
+
 /**
  * Watches a stream of packets without collecting bodies: at most ten header bytes are held.
  *
@@ -39,7 +42,8 @@ export class PacketReader {
   readonly #sink: PacketSink;
   readonly #source: TnsSource;
   readonly #packetBytesMax: number;
-  readonly #header = Buffer.alloc(dataHeaderBytes);
+  /** What has come of a header that does not come whole, which is rare. */
+  #header: Buffer | undefined;
   #lengthForm: LengthForm;
   #headerHeld = 0;
   #payloadLeft = 0;
@@ -54,12 +58,14 @@ export class PacketReader {
     this.#lengthForm = options.lengthForm;
     this.#packetBytesMax = options.packetBytesMax ?? limits.packetBytesMax;
     if (state === undefined) return;
-    this.#headerHeld = state.header.copy(this.#header);
+    this.#headerHeld = Math.min(state.header.length, dataHeaderBytes);
     this.#payloadLeft = state.payloadLeftBytes;
+    if (this.#headerHeld > 0 && this.#payloadLeft === 0) state.header.copy(this.#heldHeader());
   }
 
   state(): ReaderState {
-    return { header: Buffer.from(this.#header.subarray(0, this.#headerHeld)), payloadLeftBytes: this.#payloadLeft };
+    const header = this.#header ?? passedHeader;
+    return { header: Buffer.from(header.subarray(0, this.#headerHeld)), payloadLeftBytes: this.#payloadLeft };
   }
 
   /** True between packets: nothing of the next one has come. */
@@ -90,19 +96,26 @@ export class PacketReader {
   #takeHeader(chunk: Buffer, at: number): number {
     const wanted = this.#headerHeld < headerBytes ? headerBytes : dataHeaderBytes;
     const take = Math.min(wanted - this.#headerHeld, chunk.length - at);
-    chunk.copy(this.#header, this.#headerHeld, at, at + take);
+    const header = this.#heldHeader();
+    chunk.copy(header, this.#headerHeld, at, at + take);
     this.#headerHeld += take;
     if (this.#headerHeld < wanted) {
       return take;
     }
-    const isData = this.#header[4] === PacketType.data;
+    const isData = header[4] === PacketType.data;
     if (isData && this.#headerHeld < dataHeaderBytes) {
       // What is wrong with it is said as soon as it can be known.
-      readLength(this.#header, 0, this.#lengthForm, this.#packetBytesMax, this.#source);
+      readLength(header, 0, this.#lengthForm, this.#packetBytesMax, this.#source);
       return take;
     }
-    this.#begin(this.#header, 0);
+    this.#header = undefined;
+    this.#begin(header, 0);
     return take;
+  }
+
+  #heldHeader(): Buffer {
+    this.#header ??= Buffer.alloc(dataHeaderBytes);
+    return this.#header;
   }
 
   /** A header that is whole, in place: copying ten bytes costs a call of the runtime. @returns its length */

@@ -2,7 +2,7 @@ const nothing = Buffer.alloc(0);
 
 /** Bytes kept of what passes by: copies, for the bytes themselves belong to a chunk that is not kept. */
 export class KeptBytes {
-  #chunks: Buffer[] = [];
+  #chunks: Buffer[] | undefined;
   #length = 0;
 
   constructor(bytes: Buffer = nothing) {
@@ -17,13 +17,14 @@ export class KeptBytes {
   keep(view: Buffer, bytesMax: number): void {
     const fitting = Math.min(view.length, bytesMax - this.#length);
     if (fitting <= 0) return;
+    this.#chunks ??= [];
     this.#chunks.push(Buffer.from(view.subarray(0, fitting)));
     this.#length += fitting;
   }
 
   /** A copy of all of it. */
   all(): Buffer {
-    return Buffer.concat(this.#chunks, this.#length);
+    return this.#chunks === undefined ? nothing : Buffer.concat(this.#chunks, this.#length);
   }
 
   /** All of it; nothing is kept afterwards. */
@@ -36,7 +37,7 @@ export class KeptBytes {
 
   drop(): void {
     if (this.#length === 0) return;
-    this.#chunks = [];
+    this.#chunks = undefined;
     this.#length = 0;
   }
 }
