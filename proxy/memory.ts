@@ -58,6 +58,7 @@ export class Pool {
   /** Shares with stopped sources; who comes next is in front. */
   readonly #waiting = new Set<Share>();
   #bytes = 0;
+  #passedBytes = 0;
   /** Room given away in this turn, to sources that have not read yet. */
   #grantedBytes = 0;
   #planned = false;
@@ -71,6 +72,11 @@ export class Pool {
   /** Bytes kept at the moment. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Bytes that were ever kept; grows. */
+  get passedBytes(): number {
+    return this.#passedBytes;
   }
 
   /** The part of one workload. */
@@ -123,8 +129,12 @@ export class Pool {
   #count(bytes: number): void {
     const hadRoom = this.hasRoom(false);
     this.#bytes += bytes;
-    if (bytes < 0) this.plan();
-    else if (hadRoom && !this.hasRoom(false)) for (const share of this.#shares) share.review();
+    if (bytes < 0) {
+      this.plan();
+      return;
+    }
+    this.#passedBytes += bytes;
+    if (hadRoom && !this.hasRoom(false)) for (const share of this.#shares) share.review();
   }
 
   /**

@@ -27,6 +27,7 @@ import type { proxyOptions } from './config.js';
 import { ProcessView } from './control/process-view.js';
 import { type ProxyControlParts, proxyHandlers, serveProxyControl } from './control/server.js';
 import { drain } from './drain.js';
+import { collectHeap, collectWhenIdle, heapTotal, idleLimits } from './idle.js';
 import { Faults } from './inject/faults.js';
 import { FaultGate, type GateOptions } from './inject/gate.js';
 import { JournalError } from './journal/errors.js';
@@ -119,6 +120,16 @@ await runProgram({
     if (isFirst(slot)) keeper.keep(linksId, listener.server);
     onStop('links', () => listener.close());
     onStop('sessions', () => registry.stop());
+    const { fromDatabases, fromShims } = registry.memory;
+    const stopCollecting = collectWhenIdle({
+      limits: idleLimits,
+      passedBytes: () => fromDatabases.passedBytes + fromShims.passedBytes,
+      heapBytes: heapTotal,
+      collect: collectHeap,
+      clock: systemClock,
+      log,
+    });
+    onStop('idle', async () => stopCollecting());
     const answers = { registry, now, log, view, keeper, journal, faults: parts.faults };
     const control = await answer(answers, context, { slot, security, handle: sockets.get(controlId) });
     if (isFirst(slot) && settings.controlSocket === undefined) keeper.keep(controlId, control.server);

@@ -64,6 +64,11 @@ export class Stand {
     this.#nodeFlags = nodeFlags;
   }
 
+  /** Where a file or socket of this name may be, until this is closed. */
+  place(name: string): string {
+    return join(this.#directory, name);
+  }
+
   /** A program that runs until it is stopped or ends. */
   start(name: string, command: CommandLine): Program {
     this.#count += 1;
@@ -142,7 +147,7 @@ export class Stand {
       return { missing: 'this holdfast-proxy has no option --journal' };
     }
     const [port, link] = [await freePort('127.0.0.1'), await freePort('127.0.0.1')];
-    const own = join(this.#directory, name);
+    const own = this.place(name);
     writeFileSync(`${own}-secret`, randomBytes(32).toString('base64'), { mode: 0o600 });
     const security = name === 'holdfast-tls' ? ['--secret-file', `${own}-secret`] : ['--insecure-plaintext'];
     const proxy = this.start(

@@ -237,14 +237,14 @@ const takingOver: readonly Mutation[] = [
   {
     name: 'connections are not kept',
     file: protection,
-    from: 'channel.keep(id, socket);',
+    from: 'this.#channel.keep(id, socket);',
     to: ';',
   },
   {
     name: 'what has ended is not forgotten',
     file: protection,
-    from: 'journal.end(id);\n                drop();',
-    to: 'drop();',
+    from: 'this.#journal.end(this.#id);\n        this.#drop();',
+    to: 'this.#drop();',
   },
   {
     name: 'a refused workload is put down',
